@@ -1,2 +1,10 @@
-//! Skeleton.
+//! The pure parts of Aethalloc: numbers, tables and policies, with no memory, clock or system call of their own.
+//!
+//! Called by every other crate. Costs nothing at run time beyond the tables, which are constants.
 #![no_std]
+#![forbid(unsafe_code)]
+
+pub mod class;
+pub mod options;
+pub mod policy;
+pub mod units;

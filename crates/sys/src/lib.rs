@@ -1,2 +1,22 @@
-//! Skeleton.
+//! Linux and the CPU: the only unsafe system calls of Aethalloc.
+//!
+//! Everything is a raw system call, never libc's wrapper: those can be interposed, may take locks and write `errno`.
+//! Errors are returned as the positive error number.
 #![no_std]
+
+mod call;
+pub mod lock;
+pub mod memory;
+pub mod process;
+
+pub use call::Errno;
+
+/// Error numbers that callers tell apart.
+pub mod errno {
+    /// Resource temporarily unavailable.
+    pub const EAGAIN: i32 = 11;
+    /// Out of memory.
+    pub const ENOMEM: i32 = 12;
+    /// Invalid argument.
+    pub const EINVAL: i32 = 22;
+}

@@ -1,0 +1,112 @@
+//! Address space: reserve, commit, purge, move.
+
+use crate::call::{Errno, call3, call6, nr};
+use core::ptr::NonNull;
+
+const PROT_READ: usize = 1;
+const PROT_WRITE: usize = 2;
+const MAP_PRIVATE_ANON_NORESERVE: usize = 0x2 | 0x20 | 0x4000;
+const MADV_DONTNEED: usize = 4;
+const MADV_WIPEONFORK: usize = 18;
+const MADV_DONTFORK: usize = 10;
+const MREMAP_MAYMOVE: usize = 1;
+const MREMAP_FIXED: usize = 2;
+const MREMAP_DONTUNMAP: usize = 4;
+
+/// What a range may be used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Nothing: address space only, charged to nobody.
+    None,
+    /// Reading: zeroes, not charged under strict overcommit.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+impl Access {
+    fn bits(self) -> usize {
+        match self {
+            Access::None => 0,
+            Access::Read => PROT_READ,
+            Access::Write => PROT_READ | PROT_WRITE,
+        }
+    }
+}
+
+/// Maps `len` bytes of private anonymous memory somewhere.
+pub fn map(len: usize, access: Access) -> Result<NonNull<u8>, Errno> {
+    // SAFETY: a new mapping at an address of the kernel's choice changes no existing memory.
+    let r = unsafe { call6(nr::MMAP, [0, len, access.bits(), MAP_PRIVATE_ANON_NORESERVE, usize::MAX, 0]) }?;
+    // The pointer's provenance is exposed by the kernel; every pointer of the allocator derives from such a result.
+    NonNull::new(core::ptr::with_exposed_provenance_mut(r)).ok_or(crate::errno::ENOMEM)
+}
+
+/// Unmaps a range.
+///
+/// # Safety
+/// The range is ours and nobody uses it any more.
+pub unsafe fn unmap(at: *mut u8, len: usize) {
+    // SAFETY: the caller's promise. A failure (max_map_count) leaves the mapping, which is only address space.
+    let _ = unsafe { call3(nr::MUNMAP, at as usize, len, 0) };
+}
+
+/// Changes what a range may be used for.
+///
+/// # Safety
+/// The range is ours, page aligned, and nobody relies on an access that is taken away.
+pub unsafe fn protect(at: *mut u8, len: usize, access: Access) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { call3(nr::MPROTECT, at as usize, len, access.bits()) }.map(|_| ())
+}
+
+/// Gives the range's pages back: the next access reads zeroes. EINVAL for locked pages.
+///
+/// # Safety
+/// The range is ours, page aligned, and nobody needs its contents.
+pub unsafe fn discard(at: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { call3(nr::MADVISE, at as usize, len, MADV_DONTNEED) }.map(|_| ())
+}
+
+/// Makes the range read zero in children.
+///
+/// # Safety
+/// The range is ours and page aligned.
+pub unsafe fn wipe_on_fork(at: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { call3(nr::MADVISE, at as usize, len, MADV_WIPEONFORK) }.map(|_| ())
+}
+
+/// Leaves the range out of children.
+///
+/// # Safety
+/// The range is ours and page aligned.
+pub unsafe fn hide_from_fork(at: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { call3(nr::MADVISE, at as usize, len, MADV_DONTFORK) }.map(|_| ())
+}
+
+/// Moves the pages of `from` to `to` (both mapped, `len` bytes); `from` stays mapped and reads zero.
+/// Needs Linux 5.7; any error leaves both ranges as they were.
+///
+/// # Safety
+/// Both ranges are ours, page aligned and disjoint; nobody needs the contents of `to`.
+pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Result<(), Errno> {
+    let flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    // SAFETY: the caller's promise.
+    unsafe { call6(nr::MREMAP, [from as usize, len, len, flags, to as usize, 0]) }.map(|_| ())
+}
+
+/// The limit of the process's resource `which` in bytes, `None` when infinite or unreadable.
+fn limit(which: usize) -> Option<usize> {
+    let mut out = [0u64; 2];
+    // SAFETY: the kernel writes two words into `out`.
+    unsafe { call6(nr::PRLIMIT64, [0, which, 0, out.as_mut_ptr() as usize, 0, 0]) }.ok()?;
+    (out[0] != u64::MAX).then_some(out[0] as usize)
+}
+
+/// RLIMIT_AS: bytes of address space the process may have, `None` when unlimited.
+pub fn address_space_limit() -> Option<usize> {
+    limit(9)
+}
