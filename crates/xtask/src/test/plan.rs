@@ -1,0 +1,210 @@
+//! The steps of `./test`, in order.
+//!
+//! Steps share one target folder, and every command of a profile uses the same flags, so that each crate is built
+//! once per profile: `dev` for lints and tests (debug assertions on), `release` for what ships.
+
+use super::Level;
+use super::exec::Cmd;
+use crate::{Findings, layers, licences};
+use std::path::Path;
+
+/// One step.
+pub struct Step {
+    /// What selects it on the command line.
+    pub name: &'static str,
+    /// One line.
+    pub what: &'static str,
+    /// The lowest level that runs it.
+    pub from: Level,
+    /// Names in the table of tools.
+    pub tools: &'static [&'static str],
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a step does.
+pub enum Action {
+    /// A check inside this program.
+    Check(fn() -> Findings),
+    /// Commands, run in order; all run even if one fails.
+    Commands(fn(Level) -> Vec<Cmd>),
+}
+
+const MINUTE: u32 = 60;
+const DENY: &str = "-D warnings";
+
+/// All steps.
+pub const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        what: "rustfmt changes nothing",
+        from: Level::Quick,
+        tools: &["rustfmt"],
+        action: Action::Commands(|_| vec![cargo(&["fmt", "--all", "--check"], MINUTE)]),
+    },
+    Step {
+        name: "layers",
+        what: "no crate or folder uses what is above it",
+        from: Level::Quick,
+        tools: &[],
+        action: Action::Check(layers::check),
+    },
+    Step {
+        name: "licences",
+        what: "licences are stated and compatible, no dependency needs a newer Rust",
+        from: Level::Quick,
+        tools: &[],
+        action: Action::Check(licences::check),
+    },
+    Step {
+        name: "lints",
+        what: "clippy without warnings, among them calls newer than the minimum Rust version",
+        from: Level::Quick,
+        tools: &["clippy"],
+        action: Action::Commands(lints),
+    },
+    Step {
+        name: "build",
+        what: "the library as it ships",
+        from: Level::Quick,
+        tools: &["gcc"],
+        action: Action::Commands(build),
+    },
+    Step {
+        name: "tests",
+        what: "the tests of all crates",
+        from: Level::Quick,
+        tools: &["gcc", "g++", "objdump"],
+        action: Action::Commands(tests),
+    },
+    Step {
+        name: "docs",
+        what: "rustdoc without warnings",
+        from: Level::Normal,
+        tools: &[],
+        action: Action::Commands(docs),
+    },
+    Step {
+        name: "loom",
+        what: "models of the lock-free protocols",
+        from: Level::Normal,
+        tools: &[],
+        action: Action::Commands(loom),
+    },
+    Step {
+        name: "aarch64",
+        what: "the library and the Rust crate compile for aarch64",
+        from: Level::Normal,
+        tools: &[
+            "rustc for aarch64",
+            "Rust library for aarch64",
+            "aarch64-linux-gnu-gcc",
+            "C library for aarch64",
+        ],
+        action: Action::Commands(aarch64),
+    },
+];
+
+fn cargo(args: &[&str], limit: u32) -> Cmd {
+    Cmd {
+        args: ["cargo"].iter().chain(args).map(|a| (*a).into()).collect(),
+        limit,
+        ..Cmd::default()
+    }
+}
+
+fn lints(_: Level) -> Vec<Cmd> {
+    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets"], 15 * MINUTE);
+    clippy
+        .args
+        .extend(["--", "-D", "warnings"].map(String::from));
+    vec![clippy]
+}
+
+fn build(_: Level) -> Vec<Cmd> {
+    vec![cargo(
+        &["build", "--release", "-p", "aethalloc-abi"],
+        15 * MINUTE,
+    )]
+}
+
+fn tests(_: Level) -> Vec<Cmd> {
+    vec![cargo(
+        &["test", "--workspace", "--no-fail-fast"],
+        40 * MINUTE,
+    )]
+}
+
+/// Three libraries and programs are named `aethalloc`, so their pages are written one after the other.
+fn docs(_: Level) -> Vec<Cmd> {
+    let mut commands = vec![
+        cargo(&["doc", "--no-deps", "-p", "aethalloc-abi"], 10 * MINUTE),
+        cargo(&["doc", "--no-deps", "-p", "aethalloc-cli"], 10 * MINUTE),
+        cargo(
+            &[
+                "doc",
+                "--no-deps",
+                "--workspace",
+                "--exclude",
+                "aethalloc-abi",
+                "--exclude",
+                "aethalloc-cli",
+            ],
+            10 * MINUTE,
+        ),
+    ];
+    for command in &mut commands {
+        command.env.push(("RUSTDOCFLAGS", DENY.into()));
+    }
+    commands
+}
+
+/// Models need `--cfg loom` for every crate, so they have a target folder of their own.
+fn loom(_: Level) -> Vec<Cmd> {
+    let tests = std::fs::read_dir(crate::root().join("crates/core/tests"));
+    let mut names = tests.into_iter().flatten().flatten().map(|e| e.file_name());
+    if !names.any(|name| name.to_string_lossy().starts_with("loom")) {
+        println!("no models yet");
+        return Vec::new();
+    }
+    let mut command = cargo(
+        &["test", "-p", "aethalloc-core", "--release", "loom"],
+        20 * MINUTE,
+    );
+    command.env.push(("RUSTFLAGS", "--cfg loom".into()));
+    command.env.push(("CARGO_TARGET_DIR", folder("loom")));
+    vec![command]
+}
+
+/// Debian's cross compiler; its standard library is not the one of the toolchain in use.
+fn aarch64(_: Level) -> Vec<Cmd> {
+    let mut command = cargo(
+        &[
+            "build",
+            "--release",
+            "--target",
+            "aarch64-unknown-linux-gnu",
+            "-p",
+            "aethalloc-abi",
+            "-p",
+            "aethalloc",
+        ],
+        15 * MINUTE,
+    );
+    command.env = vec![
+        ("RUSTC", "/usr/bin/rustc".into()),
+        (
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+            "aarch64-linux-gnu-gcc".into(),
+        ),
+        ("CARGO_TARGET_DIR", folder("aarch64")),
+    ];
+    vec![command]
+}
+
+/// A folder inside the target folder.
+fn folder(name: &str) -> String {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let path = crate::root().join(Path::new(&target)).join(name);
+    path.to_string_lossy().into_owned()
+}
