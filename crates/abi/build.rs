@@ -1,0 +1,9 @@
+//! Two linker options of `libaethalloc.so` that no attribute in the source can ask for.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    // Programs linked with -laethalloc must record the plain name, not the path they were built with.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libaethalloc.so");
+    // An allocator with live objects can never be unmapped: dlclose leaves it in place.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+}

@@ -1,0 +1,61 @@
+//! `malloc_stats`: a summary on standard error.
+
+use core::ffi::c_int;
+
+use aethalloc_core::stats;
+
+use super::classes;
+use super::text::{Sink, Text};
+use crate::os;
+
+struct Fd(c_int);
+
+impl Sink for Fd {
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        os::write_all(self.0, bytes);
+        true
+    }
+}
+
+/// `void malloc_stats(void)`: writes by system calls, past stdio's buffer, and allocates nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn malloc_stats() {
+    let stats = stats::snapshot();
+    let mut out = Text::new(Fd(os::STDERR));
+    out.text(concat!("aethalloc ", env!("CARGO_PKG_VERSION"), "\n"));
+    let figures: [(&str, u64); 14] = [
+        ("bytes allocated", stats.allocated as u64),
+        ("  in large objects", stats.allocated_large as u64),
+        ("bytes active", stats.active as u64),
+        ("bytes mapped", stats.mapped as u64),
+        ("bytes retained", stats.retained as u64),
+        ("bytes of metadata", stats.metadata as u64),
+        ("bytes in caches", stats.cached as u64),
+        ("bytes purged", stats.purged),
+        ("purges", stats.purges),
+        ("large objects", stats.large_count as u64),
+        ("threads", stats.threads as u64),
+        ("allocations", stats.allocations),
+        ("deallocations", stats.deallocations),
+        ("remote batches", stats.remote_batches),
+    ];
+    for (label, value) in figures {
+        out.text(label);
+        for _ in label.len()..20 {
+            out.text(" ");
+        }
+        out.padded(value, 20).text("\n");
+    }
+    out.text("      size      slabs        out   capacity\n");
+    for class in classes() {
+        out.padded(class.size as u64, 10)
+            .text(" ")
+            .padded(class.slabs as u64, 10)
+            .text(" ")
+            .padded(class.out as u64, 10)
+            .text(" ")
+            .padded(class.capacity as u64, 10)
+            .text("\n");
+    }
+    out.finish();
+}
