@@ -1,0 +1,63 @@
+//! What a program under test is: data for the table, and the function that gives it a task.
+
+use crate::run::Run;
+
+/// How long a run may take.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A few seconds per program.
+    Quick,
+    /// At least a million allocations, or five seconds, per program.
+    Normal,
+    /// The programs whose packages or tasks are large as well.
+    Full,
+}
+
+impl Level {
+    /// The level named `name`.
+    pub fn parse(name: &str) -> Option<Level> {
+        match name {
+            "quick" => Some(Level::Quick),
+            "normal" => Some(Level::Normal),
+            "full" => Some(Level::Full),
+            _ => None,
+        }
+    }
+}
+
+/// Something that must be installed.
+pub struct Tool {
+    /// A program looked up in the search path, or an absolute path.
+    pub name: &'static str,
+    /// The Debian package that brings it.
+    pub package: &'static str,
+}
+
+/// Shorthand for the tables.
+pub const fn tool(name: &'static str, package: &'static str) -> Tool {
+    Tool { name, package }
+}
+
+/// What the program computed, by name. A run with the library must yield the same as a run without.
+pub type Facts = Vec<(String, Vec<u8>)>;
+
+/// One line: why a run failed.
+pub type Failure = String;
+
+/// One program under test.
+pub struct Program {
+    /// What selects it on the command line.
+    pub name: &'static str,
+    /// What it does in the test, for the compatibility table.
+    pub task: &'static str,
+    /// What it needs.
+    pub tools: &'static [Tool],
+    /// The lowest level that runs it.
+    pub from: Level,
+    /// Names of executables that must have run with the library.
+    pub processes: &'static [&'static str],
+    /// What a user must know although it works; empty when there is nothing.
+    pub note: &'static str,
+    /// Runs the task.
+    pub task_fn: fn(&Run) -> Result<Facts, Failure>,
+}

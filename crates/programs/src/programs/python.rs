@@ -1,0 +1,72 @@
+//! CPython runs its own tests, every object of it through `malloc`.
+
+use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::run::Run;
+
+/// The interpreter's own tests.
+pub const PYTHON: Program = Program {
+    name: "python3",
+    task: "its own tests of dict, list, json, re, threading, gc, subprocess (`PYTHONMALLOC=malloc`)",
+    tools: &[
+        tool("python3", "python3"),
+        tool(
+            "/usr/lib/python3.11/test/test_dict.py",
+            "libpython3.11-testsuite",
+        ),
+    ],
+    from: Level::Quick,
+    processes: &["python3"],
+    note: "",
+    task_fn: own_tests,
+};
+
+const SHORT: &[&str] = &["test_dict", "test_list", "test_json", "test_gc"];
+const LONG: &[&str] = &["test_re", "test_threading", "test_subprocess"];
+
+fn own_tests(run: &Run) -> Result<Facts, Failure> {
+    let long = if run.level == Level::Quick { &[] } else { LONG };
+    run.launch("python3")
+        .args(["-m", "test", "--junit-xml"])
+        .arg(run.path("result.xml").to_string_lossy())
+        .args(SHORT.iter().chain(long))
+        .env("PYTHONMALLOC", "malloc")
+        .ok()?;
+    let report = run.read("result.xml")?;
+    let report = String::from_utf8_lossy(&report);
+    let tests = report.matches("<testcase ").count();
+    if tests < run.size(300, 1000) {
+        return Err(format!("only {tests} tests ran"));
+    }
+    Ok(vec![("outcomes".into(), outcomes(&report).into_bytes())])
+}
+
+/// Every test case with how it ended, without times.
+fn outcomes(report: &str) -> String {
+    let mut lines: Vec<String> = report
+        .split("<testcase ")
+        .skip(1)
+        .map(|case| {
+            let name = case
+                .split_once("name=\"")
+                .and_then(|(_, rest)| rest.split('"').next())
+                .unwrap_or("?");
+            let end = ["failure", "error", "skipped"]
+                .into_iter()
+                .find(|kind| case.contains(&format!("<{kind}")))
+                .unwrap_or("passed");
+            format!("{name} {end}\n")
+        })
+        .collect();
+    lines.sort();
+    lines.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn reads_a_report() {
+        let report = r#"<testsuite><testcase name="b" time="1"><skipped>no</skipped></testcase>
+            <testcase name="a" time="2" /></testsuite>"#;
+        assert_eq!(super::outcomes(report), "a passed\nb skipped\n");
+    }
+}

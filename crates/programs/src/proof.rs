@@ -1,0 +1,176 @@
+//! Proof that the library was active in every process of a run.
+//!
+//! Two independent sources: strace's record of every `execve`, and the lines that the library appends to its
+//! `stats_file` when it is loaded, after a fork and at exit.
+
+use crate::program::{Failure, Program};
+use crate::run::Run;
+use crate::trace::{self, Exec};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the library reported, added up.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Program images that ran with the library.
+    pub images: usize,
+    /// Children that were forked and went on without a new image.
+    pub forks: usize,
+    /// Allocations that processes reported at exit.
+    pub allocations: u64,
+    /// Program images that were started without the library's variables, by the program's own doing.
+    pub without: usize,
+}
+
+/// One line of the `stats_file`.
+#[derive(Debug)]
+enum Event {
+    Start { pid: u32, exe: String },
+    Fork,
+    Exit { exe: String, allocations: u64 },
+}
+
+/// Checks a run of `program`.
+pub fn check(program: &Program, run: &Run) -> Result<Proof, Failure> {
+    let library = run.library.as_deref().unwrap_or("".as_ref());
+    let execs = trace::read(&run.traces(), &library.to_string_lossy())?;
+    let text = std::fs::read_to_string(run.stats()).map_err(|e| format!("stats_file: {e}"))?;
+    let events = text.lines().map(event).collect::<Result<Vec<_>, _>>()?;
+    hold_against(&execs, &events, program.processes)
+}
+
+fn event(line: &str) -> Result<Event, Failure> {
+    let bad = || format!("stats_file: bad line {line:?}");
+    let value: Value = serde_json::from_str(line).map_err(|_| bad())?;
+    let exe = || {
+        let exe = value["exe"].as_str().ok_or_else(bad)?;
+        Ok::<_, Failure>(exe.rsplit('/').next().unwrap_or(exe).to_owned())
+    };
+    match value["event"].as_str() {
+        Some("start") => Ok(Event::Start {
+            pid: value["pid"]
+                .as_u64()
+                .and_then(|p| p.try_into().ok())
+                .ok_or_else(bad)?,
+            exe: exe()?,
+        }),
+        Some("fork") => Ok(Event::Fork),
+        Some("exit") => Ok(Event::Exit {
+            exe: exe()?,
+            allocations: value["allocations"].as_u64().ok_or_else(bad)?,
+        }),
+        _ => Err(bad()),
+    }
+}
+
+fn hold_against(execs: &[Exec], events: &[Event], expected: &[&str]) -> Result<Proof, Failure> {
+    let mut proof = Proof::default();
+    let mut starts = BTreeMap::<u32, usize>::new();
+    let mut names = BTreeSet::new();
+    for event in events {
+        match event {
+            Event::Start { pid, exe } => {
+                proof.images += 1;
+                *starts.entry(*pid).or_default() += 1;
+                names.insert(exe.as_str());
+            }
+            Event::Fork => proof.forks += 1,
+            Event::Exit { exe, allocations } => {
+                if *allocations == 0 {
+                    return Err(format!(
+                        "{exe} ended without an allocation from the library"
+                    ));
+                }
+                proof.allocations += allocations;
+            }
+        }
+    }
+    if execs.is_empty() {
+        return Err("strace recorded no process".into());
+    }
+    for exec in execs {
+        if !exec.preloaded || !trace::is_dynamic(&exec.path) {
+            proof.without += 1;
+            continue;
+        }
+        match starts.get_mut(&exec.pid) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => {
+                return Err(format!(
+                    "process {} ({}) ran without the library",
+                    exec.pid, exec.path
+                ));
+            }
+        }
+    }
+    if let Some(name) = expected
+        .iter()
+        .find(|n| !names.iter().any(|s| s.starts_with(*n)))
+    {
+        return Err(format!("no process of {name} ran with the library"));
+    }
+    if proof.allocations == 0 {
+        return Err("no process reported an allocation".into());
+    }
+    Ok(proof)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exec(pid: u32, preloaded: bool) -> Exec {
+        Exec {
+            pid,
+            path: "/bin/true".into(),
+            preloaded,
+        }
+    }
+
+    fn events(lines: &[&str]) -> Vec<Event> {
+        lines.iter().map(|l| event(l).expect("a line")).collect()
+    }
+
+    const START: &str = r#"{"event":"start","pid":5,"exe":"/bin/true"}"#;
+    const EXIT: &str = r#"{"event":"exit","pid":5,"exe":"/bin/true","allocations":3}"#;
+
+    #[test]
+    fn every_process_reported() {
+        let lines = [START, r#"{"event":"fork","pid":6}"#, EXIT];
+        let proof = hold_against(&[exec(5, true), exec(7, false)], &events(&lines), &["true"]);
+        let wanted = Proof {
+            images: 1,
+            forks: 1,
+            allocations: 3,
+            without: 1,
+        };
+        assert_eq!(proof, Ok(wanted));
+    }
+
+    #[test]
+    fn a_process_without_the_library_is_found() {
+        let two = [exec(5, true), exec(6, true)];
+        assert!(hold_against(&two, &events(&[START, EXIT]), &[]).is_err());
+        let twice = [exec(5, true), exec(5, true)];
+        assert!(hold_against(&twice, &events(&[START, EXIT]), &[]).is_err());
+    }
+
+    #[test]
+    fn a_library_that_serves_nothing_is_found() {
+        let idle = r#"{"event":"exit","pid":5,"exe":"/bin/true","allocations":0}"#;
+        assert!(hold_against(&[exec(5, true)], &events(&[START, idle]), &[]).is_err());
+        assert!(hold_against(&[exec(5, true)], &events(&[START]), &[]).is_err());
+        assert!(hold_against(&[], &events(&[START, EXIT]), &[]).is_err());
+    }
+
+    #[test]
+    fn a_program_that_never_ran_is_found() {
+        assert!(hold_against(&[exec(5, true)], &events(&[START, EXIT]), &["sh"]).is_err());
+    }
+
+    #[test]
+    fn a_torn_line_is_an_error() {
+        assert!(event(r#"{"event":"start","pid":"#).is_err());
+        assert!(event(r#"{"event":"other"}"#).is_err());
+    }
+}
