@@ -16,7 +16,7 @@ pub const GCC: Program = Program {
 };
 
 fn compile(run: &Run) -> Result<Facts, Failure> {
-    run.write("big.cpp", source(run.size(3, 24)))?;
+    run.write("big.cpp", source(run.size(2, 7)))?;
     let gcc = |args: &[&str]| {
         run.launch("g++")
             .args(["-std=c++17", "-O2", "-frandom-seed=1"])

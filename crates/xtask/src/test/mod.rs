@@ -96,7 +96,11 @@ fn run(steps: &[&Step], options: &Options) -> ExitCode {
     let mut total = Tally::default();
     let mut table = Vec::new();
     let wanted: Vec<&str> = steps.iter().flat_map(|s| s.tools).copied().collect();
-    tools::install(&wanted);
+    let mut packages = tools::packages(&wanted);
+    if steps.iter().any(|s| s.name == plan::PROGRAMS) {
+        packages.extend(plan::program_packages(options.level));
+    }
+    tools::install_packages(packages);
     for step in steps {
         let begin = Instant::now();
         let tally = run_step(step, options);

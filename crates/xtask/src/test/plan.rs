@@ -7,6 +7,7 @@ use super::Level;
 use super::exec::Cmd;
 use crate::{Findings, layers, licences};
 use std::path::Path;
+use std::process::Command;
 
 /// One step.
 pub struct Step {
@@ -78,6 +79,13 @@ pub const STEPS: &[Step] = &[
         action: Action::Commands(tests),
     },
     Step {
+        name: PROGRAMS,
+        what: "real programs on the library, compared with glibc",
+        from: Level::Quick,
+        tools: &["strace"],
+        action: Action::Commands(programs),
+    },
+    Step {
         name: "docs",
         what: "rustdoc without warnings",
         from: Level::Normal,
@@ -133,6 +141,38 @@ fn tests(_: Level) -> Vec<Cmd> {
         &["test", "--workspace", "--no-fail-fast"],
         40 * MINUTE,
     )]
+}
+
+/// Name of the step that says itself which packages it needs.
+pub const PROGRAMS: &str = "programs";
+
+fn programs(level: Level) -> Vec<Cmd> {
+    let limit = if level == Level::Full { 120 } else { 30 };
+    vec![cargo(
+        &["run", "--quiet", "-p", "aethalloc-programs"],
+        limit * MINUTE,
+    )]
+}
+
+/// Packages of the programs under test that are not installed.
+pub fn program_packages(level: Level) -> Vec<String> {
+    let output = Command::new("cargo")
+        .args([
+            "run",
+            "--quiet",
+            "-p",
+            "aethalloc-programs",
+            "--",
+            "--needs",
+        ])
+        .env("AETHALLOC_TEST_LEVEL", level.name())
+        .current_dir(crate::root())
+        .output();
+    let text = output.map(|o| o.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .lines()
+        .map(String::from)
+        .collect()
 }
 
 /// Three libraries and programs are named `aethalloc`, so their pages are written one after the other.

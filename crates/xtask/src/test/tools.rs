@@ -33,6 +33,7 @@ const TOOLS: &[Tool] = &[
     program("gcc", &["gcc", "libc6-dev"]),
     program("g++", &["g++"]),
     program("objdump", &["binutils"]),
+    program("strace", &["strace"]),
     Tool {
         name: "rustc for aarch64",
         probe: Probe::File("/usr/bin/rustc"),
@@ -90,9 +91,9 @@ pub fn missing(names: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Installs what is missing of the named tools where that is possible; what is still missing afterwards
-/// is found by the steps that need it.
-pub fn install(names: &[&str]) {
+/// The packages that bring what is missing of the named tools; rustup's components are added at once. What
+/// cannot be installed is found by the steps that need it.
+pub fn packages(names: &[&str]) -> Vec<String> {
     let mut packages = Vec::new();
     for tool in names.iter().filter_map(|name| find(name)) {
         if tool.present() {
@@ -103,7 +104,7 @@ pub fn install(names: &[&str]) {
         }
         packages.extend(tool.packages.iter().map(|p| (*p).to_owned()));
     }
-    install_packages(packages);
+    packages
 }
 
 /// Installs Debian packages, when there are any, we are root and apt is there.
