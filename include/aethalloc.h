@@ -10,17 +10,24 @@
 
 #include <stddef.h>
 
-#ifdef __cplusplus
+#if defined(__cplusplus) && __cplusplus >= 201103L
 #define AETHALLOC_NOTHROW noexcept
-extern "C" {
+#elif defined(__cplusplus)
+#define AETHALLOC_NOTHROW throw()
 #else
 #define AETHALLOC_NOTHROW
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
-#define AETHALLOC_ATTR(...) __attribute__((__VA_ARGS__))
+#define AETHALLOC_ATTR(list) __attribute__(list)
+#define AETHALLOC_INLINE static __inline__
 #else
-#define AETHALLOC_ATTR(...)
+#define AETHALLOC_ATTR(list)
+#define AETHALLOC_INLINE static inline
+#endif
+
+#ifdef __cplusplus
+extern "C" {
 #endif
 
 /* ---- Freeing with a known size (C23) -------------------------------------------------------------------------- */
@@ -49,7 +56,7 @@ void free_aligned_sized(void *ptr, size_t alignment, size_t size) AETHALLOC_NOTH
 #define MALLCTL_ARENAS_ALL 4096
 
 /* Base-2 logarithm of a power of two. */
-static inline int aethalloc_lg(size_t a) AETHALLOC_NOTHROW {
+AETHALLOC_INLINE int aethalloc_lg(size_t a) AETHALLOC_NOTHROW {
     int lg = 0;
     while (a > 1) {
         a >>= 1;
@@ -59,11 +66,11 @@ static inline int aethalloc_lg(size_t a) AETHALLOC_NOTHROW {
 }
 
 /* A new object of at least size bytes; size 0 gives a unique one. Null with errno ENOMEM if there is no memory. */
-void *mallocx(size_t size, int flags) AETHALLOC_NOTHROW AETHALLOC_ATTR(malloc, alloc_size(1), warn_unused_result);
+void *mallocx(size_t size, int flags) AETHALLOC_NOTHROW AETHALLOC_ATTR((malloc, alloc_size(1), warn_unused_result));
 
 /* Resizes, perhaps moving; with MALLOCX_ZERO, the bytes past the old usable size are zero. Size 0 counts as 1, a null
  * ptr as mallocx. Null with errno ENOMEM leaves the old object as it was. */
-void *rallocx(void *ptr, size_t size, int flags) AETHALLOC_NOTHROW AETHALLOC_ATTR(alloc_size(2), warn_unused_result);
+void *rallocx(void *ptr, size_t size, int flags) AETHALLOC_NOTHROW AETHALLOC_ATTR((alloc_size(2), warn_unused_result));
 
 /* Resizes in place if possible, to at least size and at best size + extra bytes. Gives the usable size after that; less
  * than size means that it was not possible. */

@@ -1,4 +1,4 @@
-//! Two linker options of `libaethalloc.so` that no attribute in the source can ask for.
+//! Linker options of `libaethalloc.so` that no attribute in the source can ask for.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -6,4 +6,6 @@ fn main() {
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libaethalloc.so");
     // An allocator with live objects can never be unmapped: dlclose leaves it in place.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    // An unoptimised build keeps unwind tables of `core` that name this routine. Nothing of ours unwinds: null is right.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,--defsym=rust_eh_personality=0");
 }

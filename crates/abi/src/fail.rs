@@ -1,5 +1,7 @@
 //! What every failure does, out of the callers' way. `cpp::failed` has operator new's.
 
+use aethalloc_sys::process;
+
 use crate::os;
 
 /// `malloc` and its relatives ran out of memory: null, `errno` = ENOMEM.
@@ -28,6 +30,6 @@ pub fn or_enomem(p: *mut u8) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub fn die(line: &[u8]) -> ! {
-    os::write_all(os::STDERR, line);
-    os::die()
+    process::write(os::STDERR, line);
+    process::abort()
 }

@@ -12,7 +12,7 @@
 //! ctl/     mallctl mallctlnametomib mallctlbymib
 //! report/  malloc_stats malloc_info mallinfo mallinfo2 mallopt
 //! life     constructor and destructor of the library
-//! os       errno, write(2), page size
+//! os       errno, page size
 //! weak     weak references to symbols that may be absent
 //! ```
 //!

@@ -8,6 +8,7 @@ use crate::weak::weak_fn;
 type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
 
+const RTLD_DEFAULT: *mut c_void = core::ptr::null_mut();
 const RTLD_NEXT: *mut c_void = -1isize as *mut c_void;
 const RTLD_LAZY: c_int = 1;
 const RTLD_NOLOAD: c_int = 4;
@@ -67,8 +68,15 @@ pub fn resolve_cpp() {
 /// dynamic linker's lock is one that throwing needs anyway.
 #[cold]
 pub fn resolve_late() {
-    let (Some(dlopen), Some(dlsym)) = (weak_fn!("dlopen" as Dlopen), weak_fn!("dlsym" as Dlsym))
-    else {
+    let Some(dlsym) = weak_fn!("dlsym" as Dlsym) else {
+        return;
+    };
+    // Found by name: a weak reference to dlopen makes the linker warn about every fully static program.
+    // SAFETY: RTLD_DEFAULT is a handle; dlopen has this type, and null is `None`.
+    let dlopen = unsafe {
+        core::mem::transmute::<*mut c_void, Option<Dlopen>>(dlsym(RTLD_DEFAULT, c"dlopen".as_ptr()))
+    };
+    let Some(dlopen) = dlopen else {
         return;
     };
     for runtime in [c"libstdc++.so.6", c"libc++.so.1"] {

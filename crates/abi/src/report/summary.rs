@@ -3,6 +3,7 @@
 use core::ffi::c_int;
 
 use aethalloc_core::stats;
+use aethalloc_sys::process;
 
 use super::classes;
 use super::text::{Sink, Text};
@@ -12,7 +13,7 @@ struct Fd(c_int);
 
 impl Sink for Fd {
     fn put(&mut self, bytes: &[u8]) -> bool {
-        os::write_all(self.0, bytes);
+        process::write(self.0, bytes);
         true
     }
 }
