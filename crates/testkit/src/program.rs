@@ -103,6 +103,14 @@ impl Source {
         self.compile(Linkage::SharedObject)
     }
 
+    /// A program that is linked to a shared library of [`Source::build_shared`].
+    ///
+    /// # Errors
+    /// See [`Source::build`].
+    pub fn build_linked_to(self, library: &Program) -> Result<Program, Missing> {
+        self.compile_now(Linkage::Dynamic, Some(library.path()))
+    }
+
     fn file(self) -> PathBuf {
         let ending = match self.language {
             Language::C => "c",
@@ -123,10 +131,10 @@ impl Source {
         if let Some(program) = &*slot {
             return Ok(program.clone());
         }
-        Ok(slot.insert(self.compile_now(linkage)?).clone())
+        Ok(slot.insert(self.compile_now(linkage, None)?).clone())
     }
 
-    fn compile_now(self, linkage: Linkage) -> Result<Program, Missing> {
+    fn compile_now(self, linkage: Linkage, library: Option<&Path>) -> Result<Program, Missing> {
         let compiler = Tool::find(match self.language {
             Language::C => "cc",
             Language::Cpp => "c++",
@@ -153,7 +161,7 @@ impl Source {
         if matches!(linkage, Linkage::Archive | Linkage::FullyStatic) {
             command.arg(&Library::get().archive);
         }
-        command.args(["-lpthread", "-ldl"]);
+        command.args(library).args(["-lpthread", "-ldl"]);
         let output = command.output().unwrap_or_else(|error| {
             panic!("{} does not start: {error}", compiler.path().display())
         });

@@ -116,7 +116,7 @@ impl Run {
         // SAFETY: between fork and exec, only a system call is made.
         unsafe {
             self.command
-                .pre_exec(move || setrlimit(resource, both.clone()).map_err(Into::into));
+                .pre_exec(move || setrlimit(resource, both).map_err(Into::into));
         }
         self
     }
@@ -208,11 +208,6 @@ impl Finished {
             ))
         );
         self
-    }
-
-    /// Whether a signal, or an exit code other than `code`, ended it.
-    pub fn exited(&self, code: i32) -> bool {
-        self.status.code() == Some(code)
     }
 
     /// One report of what happened, for messages.

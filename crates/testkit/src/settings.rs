@@ -9,6 +9,7 @@ fn is_set(name: &str) -> bool {
 /// Short runs are asked for.
 pub fn quick() -> bool {
     is_set("AETHALLOC_QUICK")
+        || std::env::var("AETHALLOC_TEST_LEVEL").is_ok_and(|level| level == "quick")
 }
 
 /// Only the oracle is to be run: no library is looked for.
@@ -18,7 +19,7 @@ pub fn oracle_only() -> bool {
 
 /// A missing tool skips its tests instead of failing them.
 pub(crate) fn allow_missing() -> bool {
-    is_set("AETHALLOC_ALLOW_MISSING")
+    is_set("AETHALLOC_ALLOW_MISSING") || is_set("AETHALLOC_TEST_ALLOW_MISSING")
 }
 
 /// Seconds that a stress program runs.

@@ -1,4 +1,4 @@
-//! The third outcome of a test beside passed and failed: a tool of the machine is missing.
+//! The third outcome of a test beside passed and failed: something of the machine is missing.
 
 use std::io::Write;
 
@@ -8,7 +8,8 @@ use crate::settings;
 #[derive(Debug)]
 pub struct Missing(pub String);
 
-/// Runs the body of a test. [`Missing`] fails it, unless `AETHALLOC_ALLOW_MISSING` turns it into a skip.
+/// Runs the body of a test. [`Missing`] fails it, unless `AETHALLOC_ALLOW_MISSING` turns it into a skip: a line
+/// `skipped: reason`, also appended to the file that `AETHALLOC_TEST_SKIPS` names.
 ///
 /// # Panics
 /// When the body does, and when something is missing that may not be.
@@ -18,13 +19,33 @@ pub fn test(body: impl FnOnce() -> Result<(), Missing>) {
             settings::allow_missing(),
             "missing: {reason} (AETHALLOC_ALLOW_MISSING=1 skips such tests)"
         );
-        say(&format!("skipped: {reason}"));
+        skip(&reason);
     }
 }
 
-/// Prints a line that the test runner does not swallow: for what a reader of a green run must see.
-pub fn say(line: &str) {
+/// As [`test`], for a test that says nothing without the library: the oracle alone skips it.
+///
+/// # Panics
+/// See [`test`].
+pub fn test_library(body: impl FnOnce() -> Result<(), Missing>) {
+    if settings::oracle_only() {
+        skip("needs the library, and only the oracle is asked for");
+    } else {
+        test(body);
+    }
+}
+
+/// One write to the terminal, so that neither libtest swallows it nor lines of parallel tests mix.
+fn skip(reason: &str) {
     let test = std::thread::current().name().unwrap_or("test").to_owned();
-    // One write, so that lines of parallel tests do not mix. A closed stderr is no reason to fail.
-    let _ = std::io::stderr().write_all(format!("{test}: {line}\n").as_bytes());
+    let _ = std::io::stderr().write_all(format!("{test}: skipped: {reason}\n").as_bytes());
+    if let Some(list) = std::env::var_os("AETHALLOC_TEST_SKIPS") {
+        let line = format!("{test}: {reason}\n");
+        let file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&list);
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .unwrap_or_else(|error| panic!("{}: {error}", list.display()));
+    }
 }

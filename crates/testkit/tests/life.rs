@@ -1,0 +1,183 @@
+//! The library in the life of a process: before main, after exit, in new threads and ended ones, over fork and exec,
+//! beside another allocator, under tools.
+
+use aethalloc_testkit::{
+    Active, Library, Missing, Program, Run, Source, Tool, oracle_only, quick, test, test_library,
+};
+
+/// Runs a program on plain glibc, then under `LD_PRELOAD` with proof that the library served it.
+fn on_both(program: &Program, prepare: impl Fn(Run) -> Run) {
+    prepare(program.on_oracle()).finish().succeeded();
+    preloaded(program, prepare);
+}
+
+fn preloaded(program: &Program, prepare: impl Fn(Run) -> Run) {
+    if oracle_only() {
+        return;
+    }
+    let active = Active::new();
+    let run = program.preloaded().env("AETHALLOC_CONF", active.conf());
+    prepare(run).finish().succeeded();
+    active.assert_active();
+}
+
+fn plain(source: Source) -> Result<(), Missing> {
+    on_both(&source.build()?, |run| run);
+    Ok(())
+}
+
+/// Repetitions of what is random.
+fn times() -> &'static str {
+    if quick() { "60" } else { "500" }
+}
+
+#[test]
+fn constructors_and_destructors() {
+    test(|| {
+        let library = Source::c("life_constructor_lib").build_shared()?;
+        let program = Source::c("life_constructor").build_linked_to(&library)?;
+        on_both(&program, |run| run);
+        Ok(())
+    });
+}
+
+/// A glibc process gets the library late, as a plug-in would bring it, and lets it go again.
+#[test]
+fn late_dlopen() {
+    test_library(|| {
+        let host = Source::c("life_late_dlopen").build()?;
+        host.as_built().arg(&Library::get().so).finish().succeeded();
+        Ok(())
+    });
+}
+
+#[test]
+fn plug_ins() {
+    test(|| {
+        let plugin = Source::c("life_plugin").build_shared()?;
+        let host = Source::c("life_plugin_host").build()?;
+        on_both(&host, |run| run.arg(plugin.path()));
+        Ok(())
+    });
+}
+
+#[test]
+fn frees_after_thread_teardown() {
+    test(|| plain(Source::c("life_key_destructors")));
+}
+
+#[test]
+fn thread_local_objects() {
+    test(|| plain(Source::cpp("life_thread_local")));
+}
+
+#[test]
+fn threads_that_only_free() {
+    test(|| plain(Source::c("life_only_free")));
+}
+
+#[test]
+fn ten_thousand_short_threads() {
+    test(|| plain(Source::c("life_short_threads")));
+}
+
+#[test]
+fn smallest_stacks() {
+    test(|| plain(Source::c("life_small_stack")));
+}
+
+#[test]
+fn fork_under_load() {
+    test(|| {
+        let program = Source::c("life_fork").build()?;
+        on_both(&program, |run| run.arg(times()).arg("fork").timeout(240));
+        Ok(())
+    });
+}
+
+#[test]
+fn fork_without_handlers() {
+    test(|| {
+        let program = Source::c("life_fork").build()?;
+        on_both(&program, |run| run.arg(times()).arg("raw").timeout(240));
+        Ok(())
+    });
+}
+
+#[test]
+fn vfork_and_spawn() {
+    test(|| {
+        let program = Source::c("life_spawn").build()?;
+        on_both(&program, |run| run.arg("50").timeout(120));
+        Ok(())
+    });
+}
+
+#[test]
+fn main_thread_ends_first() {
+    test(|| plain(Source::c("life_main_ends")));
+}
+
+#[test]
+fn exit_while_threads_run() {
+    test(|| {
+        let program = Source::c("life_exit_running").build()?;
+        on_both(&program, |run| run.arg("50"));
+        Ok(())
+    });
+}
+
+/// Locked memory, with the right to lock anything and without.
+#[test]
+fn locked_memory() {
+    test(|| {
+        let program = Source::c("life_locked").build()?;
+        on_both(&program, |run| run.arg("root"));
+        let limit = aethalloc_testkit::Limit::Locked(8 << 20);
+        on_both(&program, |run| run.arg("user").limit(limit));
+        Ok(())
+    });
+}
+
+/// A program in Rust, on its default allocator.
+#[test]
+fn rust_program() {
+    test(|| {
+        let program = Program::existing("std_program", env!("CARGO_BIN_EXE_std_program"));
+        let expected = program.on_oracle().finish().succeeded().stdout;
+        if !oracle_only() {
+            let active = Active::new();
+            let run = program.preloaded().env("AETHALLOC_CONF", active.conf());
+            assert_eq!(run.finish().succeeded().stdout, expected);
+            active.assert_active();
+        }
+        Ok(())
+    });
+}
+
+/// Under valgrind, which runs every instruction on a CPU of its own and refuses large reservations.
+#[test]
+fn under_valgrind() {
+    test(|| {
+        let valgrind = Program::existing("valgrind", Tool::find("valgrind")?.path());
+        let program = Source::c("life_plain").build()?;
+        let expected = program.on_oracle().finish().succeeded().stdout;
+        let run = |run: Run| {
+            run.arg("--tool=none")
+                .arg("-q")
+                .arg(program.path())
+                .timeout(120)
+        };
+        assert_eq!(
+            run(valgrind.on_oracle()).finish().succeeded().stdout,
+            expected
+        );
+        if !oracle_only() {
+            assert_eq!(
+                run(valgrind.preloaded()).finish().succeeded().stdout,
+                expected
+            );
+        }
+        Ok(())
+    });
+}
