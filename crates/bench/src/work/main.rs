@@ -1,0 +1,57 @@
+//! Synthetic workloads, one subcommand each: `bench-work NAME key=value ...`.
+//!
+//! Plain programs on the system's malloc; which allocator that is, only LD_PRELOAD decides. Nothing
+//! here knows or asks. Every workload prints one JSON line with a checksum over what it read back
+//! from its blocks before freeing them; a block that lost its content ends the program with status 3.
+//! Pointer tables and queues live in mappings of their own (`table`), so that a workload's resident
+//! size is its blocks plus what the allocator adds.
+
+mod heap;
+mod identify;
+mod params;
+mod proc;
+mod report;
+mod ring;
+mod rng;
+mod table;
+
+mod dormant;
+mod fork;
+mod handoff;
+mod pair;
+mod threads;
+
+use params::Params;
+use report::Report;
+
+/// A workload: reads its parameters, runs, reports.
+type Workload = fn(&mut Params) -> Report;
+
+const WORKLOADS: &[(&str, Workload)] = &[
+    ("pair", pair::run),
+    ("threads", threads::run),
+    ("handoff", handoff::run),
+    ("dormant", dormant::run),
+    ("fork", fork::run),
+];
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let name = args.next().unwrap_or_default();
+    if name == "identify" {
+        return identify::print();
+    }
+    let Some((_, workload)) = WORKLOADS.iter().find(|(n, _)| *n == name) else {
+        let names: Vec<_> = WORKLOADS.iter().map(|(n, _)| *n).collect();
+        params::fail(&format!(
+            "unknown workload '{name}'; there are: {}",
+            names.join(" ")
+        ));
+    };
+    let mut params = Params::parse(args);
+    let idle = params.number("idle", 0);
+    let mut report = workload(&mut params);
+    params.done();
+    report.finish(idle);
+    println!("{}", report.json(&name));
+}
