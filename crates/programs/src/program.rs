@@ -56,6 +56,8 @@ pub struct Program {
     pub from: Level,
     /// Names of executables that must have run with the library.
     pub processes: &'static [&'static str],
+    /// Names of executables that bring their own allocator, and so may ask the library for nothing.
+    pub own_allocator: &'static [&'static str],
     /// What a user must know although it works; empty when there is nothing.
     pub note: &'static str,
     /// Runs the task.

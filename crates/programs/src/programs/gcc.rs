@@ -11,6 +11,7 @@ pub const GCC: Program = Program {
     tools: &[tool("g++", "g++")],
     from: Level::Quick,
     processes: &["cc1plus", "collect2", "big"],
+    own_allocator: &[],
     note: "",
     task_fn: compile,
 };

@@ -12,6 +12,7 @@ pub const GIT: Program = Program {
     tools: &[tool("git", "git")],
     from: Level::Quick,
     processes: &["git"],
+    own_allocator: &[],
     note: "",
     task_fn: repository,
 };

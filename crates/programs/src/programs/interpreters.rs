@@ -1,6 +1,6 @@
-//! Interpreters that run one script and print what it computed.
+//! Interpreters that run one script, which prints what it computed.
 
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, Tool, tool};
 use crate::run::Run;
 
 /// JavaScript with workers.
@@ -8,41 +8,109 @@ pub const NODE: Program = Program {
     name: "node",
     task: "a script with worker threads, JSON, buffers, maps, zlib and crypto",
     tools: &[tool("node", "nodejs")],
-    from: Level::Quick,
     processes: &["node"],
-    note: "",
-    task_fn: |run| {
-        let script = include_str!("../../data/node.js");
-        script_output(run, "node", "script.js", script, run.size(2, 12))
-    },
+    task_fn: |run| script(run, "node", include_str!("../../data/node.js"), [2, 12]),
+    ..interpreter(Level::Quick)
 };
 
 /// Strings, hashes, closures, regular expressions.
 pub const PERL: Program = Program {
     name: "perl",
-    task: "a script with hashes, strings, sorting, regular expressions, children",
+    task: "a script with hashes, strings, sorting, regular expressions and children",
     tools: &[tool("perl", "perl")],
-    from: Level::Quick,
     processes: &["perl"],
-    note: "",
-    task_fn: |run| {
-        let script = include_str!("../../data/perl.pl");
-        script_output(run, "perl", "script.pl", script, run.size(1, 8))
-    },
+    task_fn: |run| script(run, "perl", include_str!("../../data/perl.pl"), [1, 8]),
+    ..interpreter(Level::Quick)
 };
 
-/// Runs `script`, which gets its number of rounds as argument.
-fn script_output(
-    run: &Run,
-    interpreter: &str,
-    file: &str,
-    script: &str,
-    rounds: usize,
-) -> Result<Facts, Failure> {
-    run.write(file, script)?;
+/// The shell itself, without other programs.
+pub const BASH: Program = Program {
+    name: "bash",
+    task: "a script with arrays, substitutions, functions and 200 subshells",
+    tools: &[tool("bash", "bash")],
+    processes: &["bash"],
+    task_fn: |run| script(run, "bash", include_str!("../../data/bash.sh"), [1, 10]),
+    ..interpreter(Level::Normal)
+};
+
+/// Tables, closures, coroutines.
+pub const LUA: Program = Program {
+    name: "lua",
+    task: "a script with tables, closures, coroutines and string patterns",
+    tools: &[tool("lua5.4", "lua5.4")],
+    processes: &["lua5.4"],
+    task_fn: |run| script(run, "lua5.4", include_str!("../../data/lua.lua"), [1, 12]),
+    ..interpreter(Level::Normal)
+};
+
+/// Objects, threads, compaction of its own heap.
+pub const RUBY: Program = Program {
+    name: "ruby",
+    task: "a script with hashes, symbols, threads, fork and `GC.compact`",
+    tools: &[tool("ruby", "ruby")],
+    processes: &["ruby3.1"],
+    task_fn: |run| script(run, "ruby", include_str!("../../data/ruby.rb"), [1, 10]),
+    ..interpreter(Level::Normal)
+};
+
+/// PHP with its own allocator switched off, so that every value comes from `malloc`.
+pub const PHP: Program = Program {
+    name: "php",
+    task: "a script with arrays, objects, preg, JSON and sorting (`USE_ZEND_ALLOC=0`)",
+    tools: &[tool("php", "php-cli")],
+    processes: &["php8.2"],
+    task_fn: |run| script(run, "php", include_str!("../../data/php.php"), [1, 12]),
+    ..interpreter(Level::Normal)
+};
+
+/// Strings that are lists that are dictionaries.
+pub const TCL: Program = Program {
+    name: "tcl",
+    task: "a script with dictionaries, lists, regular expressions and namespaces",
+    tools: &[tool("tclsh", "tcl")],
+    processes: &["tclsh8.6"],
+    task_fn: |run| script(run, "tclsh", include_str!("../../data/tcl.tcl"), [1, 10]),
+    ..interpreter(Level::Normal)
+};
+
+/// Columns and associative arrays.
+pub const AWK: Program = Program {
+    name: "gawk",
+    task: "counts, joins and sorts words of a text",
+    tools: &[tool("gawk", "gawk")],
+    processes: &["gawk"],
+    task_fn: |run| script(run, "gawk", include_str!("../../data/words.awk"), [1, 20]),
+    ..interpreter(Level::Normal)
+};
+
+const NO_TOOLS: &[Tool] = &[];
+
+/// What the interpreters have in common.
+const fn interpreter(from: Level) -> Program {
+    Program {
+        name: "",
+        task: "",
+        tools: NO_TOOLS,
+        from,
+        processes: &[],
+        own_allocator: &[],
+        note: "",
+        task_fn: |_| Err("no task".into()),
+    }
+}
+
+/// Runs `text`, which gets its number of rounds (`[quick, normal]`) as argument.
+fn script(run: &Run, name: &str, text: &str, rounds: [usize; 2]) -> Result<Facts, Failure> {
+    run.write("script", text)?;
+    let before: &[&str] = match name {
+        "gawk" => &["-f"],
+        _ => &[],
+    };
     let output = run
-        .launch(interpreter)
-        .args([file, &rounds.to_string()])
+        .launch(name)
+        .args(before)
+        .args(["script", &run.size(rounds[0], rounds[1]).to_string()])
+        .env("USE_ZEND_ALLOC", "0")
         .ok()?;
     Ok(vec![("output".into(), output)])
 }

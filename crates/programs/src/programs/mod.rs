@@ -5,6 +5,8 @@ mod git;
 mod interpreters;
 mod python;
 mod redis;
+mod servers;
+mod tools;
 
 use crate::program::Program;
 
@@ -16,4 +18,17 @@ pub const ALL: &[&Program] = &[
     &gcc::GCC,
     &interpreters::NODE,
     &interpreters::PERL,
+    &redis::REDIS_THREADS,
+    &servers::NGINX,
+    &servers::MEMCACHED,
+    &tools::SQLITE,
+    &tools::Z3,
+    &tools::GHOSTSCRIPT,
+    &tools::COMPRESS,
+    &interpreters::BASH,
+    &interpreters::LUA,
+    &interpreters::RUBY,
+    &interpreters::PHP,
+    &interpreters::TCL,
+    &interpreters::AWK,
 ];

@@ -16,6 +16,7 @@ pub const PYTHON: Program = Program {
     ],
     from: Level::Quick,
     processes: &["python3"],
+    own_allocator: &[],
     note: "",
     task_fn: own_tests,
 };

@@ -20,8 +20,17 @@ pub const REDIS: Program = Program {
     ],
     from: Level::Quick,
     processes: &["redis-check-rdb", "redis-benchmark", "redis-cli"],
+    own_allocator: &[],
     note: "",
     task_fn: |run| serve(run, &[]),
+};
+
+/// The server with threads that read and write for it.
+pub const REDIS_THREADS: Program = Program {
+    name: "redis-threads",
+    from: Level::Normal,
+    task_fn: |run| serve(run, &["--io-threads", "2", "--io-threads-do-reads", "yes"]),
+    ..REDIS
 };
 
 const TESTS: &str = "set,get,incr,lpush,rpush,lpop,sadd,hset,spop,zadd,lrange_100,mset";
