@@ -8,7 +8,7 @@ use crate::fail::{invalid_argument, malloc_failed, or_enomem};
 use crate::os;
 
 /// No object may be larger (pointer differences inside it must fit `ptrdiff_t`).
-const MAX_OBJECT: usize = isize::MAX as usize;
+pub const MAX_OBJECT: usize = isize::MAX as usize;
 
 /// `void *calloc(size_t count, size_t size)`
 #[unsafe(no_mangle)]

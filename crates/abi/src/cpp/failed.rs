@@ -1,4 +1,5 @@
-//! Where a failing operator new goes on. Each route answers with the address of code that takes the same arguments.
+//! Where a failing operator new goes on. Each route gets the size and answers with the address of code that takes the
+//! arguments of the form.
 //!
 //! In this order:
 //! 1. **The next definition** of the same form (libstdc++'s or libc++'s, behind our shared library): it calls our
@@ -14,23 +15,31 @@ use core::ffi::c_void;
 use super::next::{self, Form};
 use super::{allocate_aligned, retry};
 use crate::fail;
+use crate::heap::MAX_OBJECT;
 use crate::weak::{weak, weak_fn};
 
 /// A new-handler.
 pub type Handler = unsafe extern "C" fn();
 
 /// operator new(size)
-pub extern "C" fn plain() -> *const u8 {
+pub extern "C" fn plain(_size: usize) -> *const u8 {
     throwing(&next::PLAIN, retry::throwing as *const u8)
 }
 
 /// operator new(size, align)
-pub extern "C" fn aligned() -> *const u8 {
-    throwing(&next::ALIGNED, retry::throwing_aligned as *const u8)
+pub extern "C" fn aligned(size: usize) -> *const u8 {
+    // libstdc++ 12 rounds the size up without a check and serves the small rest. Where no request can be met, its
+    // plain form throws as well.
+    let form = if size > MAX_OBJECT {
+        &next::PLAIN
+    } else {
+        &next::ALIGNED
+    };
+    throwing(form, retry::throwing_aligned as *const u8)
 }
 
 /// operator new(size, nothrow)
-pub extern "C" fn nothrow() -> *const u8 {
+pub extern "C" fn nothrow(_size: usize) -> *const u8 {
     catching(
         &next::NOTHROW,
         retry::catching as *const u8,
@@ -39,9 +48,15 @@ pub extern "C" fn nothrow() -> *const u8 {
 }
 
 /// operator new(size, align, nothrow)
-pub extern "C" fn aligned_nothrow() -> *const u8 {
+pub extern "C" fn aligned_nothrow(size: usize) -> *const u8 {
+    // As in `aligned`. The form called with an alignment in place of the nothrow tag does not look at it.
+    let form = if size > MAX_OBJECT {
+        &next::NOTHROW
+    } else {
+        &next::ALIGNED_NOTHROW
+    };
     catching(
-        &next::ALIGNED_NOTHROW,
+        form,
         retry::catching_aligned as *const u8,
         quiet_aligned as *const u8,
     )

@@ -30,7 +30,7 @@ extern "C" fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
     }
 }
 
-/// Keeps three arguments over calls, then goes on at the address the last call gave, as if that had been called.
+/// Keeps three arguments over calls, then goes on at the address that `route(size)` gave, as if that had been called.
 #[cfg(target_arch = "x86_64")]
 macro_rules! keep_arguments {
     ($($line:literal)*) => {
@@ -40,6 +40,7 @@ macro_rules! keep_arguments {
             "push rsi\n", ".cfi_adjust_cfa_offset 8\n",
             "push rdx\n", ".cfi_adjust_cfa_offset 8\n",
             $($line, "\n",)*
+            "mov rdi, qword ptr [rsp + 16]\n",
             "call {route}\n",
             "pop rdx\n", ".cfi_adjust_cfa_offset -8\n",
             "pop rsi\n", ".cfi_adjust_cfa_offset -8\n",
@@ -60,6 +61,7 @@ macro_rules! keep_arguments {
             "stp x0, x1, [sp, #16]\n",
             "str x2, [sp, #32]\n",
             $($line, "\n",)*
+            "ldr x0, [sp, #16]\n",
             "bl {route}\n",
             "mov x16, x0\n",
             "ldr x2, [sp, #32]\n",

@@ -104,6 +104,8 @@ pub extern "C" fn catching(size: usize) -> *mut u8 {
 }
 
 /// operator new(size, align, nothrow): `try { return operator new(size, align); } catch (...) { return nullptr; }`
+// A naked function stands once in the program, so its labels do too; the directives for tables take named ones only.
+#[allow(named_asm_labels)]
 #[unsafe(naked)]
 pub extern "C" fn catching_aligned(size: usize, align: usize) -> *mut u8 {
     naked_asm!(
