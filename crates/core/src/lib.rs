@@ -1,6 +1,19 @@
 //! The Aethalloc allocator.
+//!
+//! Layers, each using only those below it: `front` < faces; `thread`; `depot`; `span`; `pages`; `space`; beside them
+//! `life` (start, fork, end), `stats`, `foreign` (pointers of others), `violation` (detected misuse), `config`.
 #![no_std]
-#![allow(missing_docs)]
 
+pub mod clock;
+pub mod config;
+pub mod depot;
+pub mod foreign;
 pub mod front;
+pub mod life;
+pub mod pages;
+pub mod space;
+pub mod span;
 pub mod stats;
+pub mod sync;
+pub mod thread;
+pub mod violation;

@@ -1,5 +1,15 @@
 //! What the allocator can say about itself.
 
+use crate::space::entry::{self, Kind};
+use crate::span::central;
+use crate::span::slab::Slab;
+use crate::sync::{AtomicU64, Ordering::*};
+use crate::thread::cache::Cache;
+use crate::thread::registry;
+use aethalloc_base::class;
+use aethalloc_base::options::Key;
+use aethalloc_sys::process;
+
 /// Figures in bytes unless named a count; one instant's view, not a consistent cut.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -46,11 +56,178 @@ pub struct ClassStats {
     pub capacity: usize,
 }
 
+/// What threads that ended had counted.
+static RETIRED_TAKEN: AtomicU64 = AtomicU64::new(0);
+static RETIRED_PUT: AtomicU64 = AtomicU64::new(0);
+static RETIRED_BATCHES: AtomicU64 = AtomicU64::new(0);
+
+/// Adds the counters of a cache whose thread ends.
+pub fn retire(cache: &Cache) {
+    RETIRED_TAKEN.fetch_add(cache.taken.load(Relaxed), Relaxed);
+    RETIRED_PUT.fetch_add(cache.put.load(Relaxed), Relaxed);
+    RETIRED_BATCHES.fetch_add(cache.batches.load(Relaxed), Relaxed);
+}
+
 /// A snapshot of the process.
 pub fn snapshot() -> Stats {
-    Stats::default()
+    let mut s = Stats::default();
+    if !crate::space::ready() {
+        return s;
+    }
+    let pages = crate::pages::stats();
+    let (large_bytes, large_count, large_made) = crate::front::large::stats();
+    let (mut taken, mut put) = (RETIRED_TAKEN.load(Relaxed), RETIRED_PUT.load(Relaxed));
+    let mut batches = RETIRED_BATCHES.load(Relaxed);
+    let mut cached = crate::depot::bytes();
+    {
+        let _held = registry::lock().take();
+        registry::each(|cache| {
+            // SAFETY: registered, and the registry's lock keeps it so; counters are atomics, the rest racy reads.
+            unsafe {
+                taken += (*(&raw const (*cache).taken)).load(Relaxed);
+                put += (*(&raw const (*cache).put)).load(Relaxed);
+                batches += (*(&raw const (*cache).batches)).load(Relaxed);
+                cached += crate::thread::cache::held_bytes(cache);
+            }
+        });
+        s.threads = registry::live();
+    }
+    let mut out_bytes = 0;
+    let mut i = 0;
+    while let Some(c) = class(i) {
+        out_bytes += c.out * c.size;
+        i += 1;
+    }
+    s.cached = cached.min(out_bytes);
+    s.allocated = out_bytes - s.cached + large_bytes;
+    s.allocated_large = large_bytes;
+    s.large_count = large_count;
+    s.active = pages.used;
+    s.mapped = pages.committed;
+    s.retained = pages.dirty;
+    s.metadata = crate::space::meta::committed();
+    s.allocations = taken + large_made;
+    s.deallocations = put + large_made - large_count as u64;
+    s.remote_batches = batches;
+    s.purges = pages.purges;
+    s.purged = pages.purged;
+    s
 }
-/// Figures of class number `i`, `None` past the last.
-pub fn class(_i: usize) -> Option<ClassStats> {
-    None
+
+/// Figures of size class number `i` (from 0), `None` past the last. Walks the page map: costs microseconds a GiB.
+pub fn class(i: usize) -> Option<ClassStats> {
+    let c = i + class::FIRST;
+    if c >= class::COUNT {
+        return None;
+    }
+    let size = class::SIZES[c] as usize;
+    let slabs = central::of(c).slabs.load(Relaxed) as usize;
+    let mut out = 0;
+    if slabs > 0 {
+        let mut seen = 0;
+        for u in 0..crate::pages::top_unit() {
+            if let Kind::Slab { class, state, .. } = entry::load(u)
+                && class == c
+            {
+                out += Slab::of_entry(c, state).claim.out();
+                seen += 1;
+                if seen >= slabs {
+                    break;
+                }
+            }
+        }
+    }
+    Some(ClassStats { size, slabs, out, capacity: slabs * class::blocks(c) })
+}
+
+/// Appends a line of JSON about this process to the file of option `stats_file`.
+pub fn report(event: &str) {
+    let Some(path) = crate::life::path_option(Key::stats_file) else { return };
+    let mut name = [0u8; 4096];
+    let Some(room) = name.get_mut(..path.len()) else { return };
+    room.copy_from_slice(path);
+    let Some(file) = name.get(..path.len() + 1) else { return };
+    let Ok(fd) = process::open_append(file) else { return };
+    let mut exe = [0u8; 512];
+    let n = process::read_link(b"/proc/self/exe\0", &mut exe);
+    let mut line = Json::new();
+    line.text("{\"event\":\"").text(event).text("\",\"pid\":").number(process::pid() as u64);
+    line.text(",\"exe\":\"").escaped(exe.get(..n).unwrap_or(&[])).text("\"");
+    let s = snapshot();
+    for (name, v) in [
+        ("allocations", s.allocations),
+        ("deallocations", s.deallocations),
+        ("allocated", s.allocated as u64),
+        ("active", s.active as u64),
+        ("mapped", s.mapped as u64),
+        ("retained", s.retained as u64),
+        ("metadata", s.metadata as u64),
+        ("cached", s.cached as u64),
+        ("purged", s.purged),
+        ("threads", s.threads as u64),
+    ] {
+        line.text(",\"").text(name).text("\":").number(v);
+    }
+    line.text("}\n");
+    process::write(fd, line.as_bytes());
+    process::close(fd);
+}
+
+/// A line of JSON in a fixed buffer; what does not fit is cut.
+struct Json {
+    text: [u8; 2048],
+    len: usize,
+}
+
+impl Json {
+    fn new() -> Self {
+        Json { text: [0; 2048], len: 0 }
+    }
+    fn byte(&mut self, b: u8) {
+        if let Some(slot) = self.text.get_mut(self.len) {
+            *slot = b;
+            self.len += 1;
+        }
+    }
+    fn text(&mut self, s: &str) -> &mut Self {
+        for b in s.bytes() {
+            self.byte(b);
+        }
+        self
+    }
+    fn escaped(&mut self, s: &[u8]) -> &mut Self {
+        for b in s {
+            match *b {
+                b'"' | b'\\' => {
+                    self.byte(b'\\');
+                    self.byte(*b);
+                }
+                0..0x20 => self.byte(b'?'),
+                b => self.byte(b),
+            }
+        }
+        self
+    }
+    fn number(&mut self, v: u64) -> &mut Self {
+        let mut digits = [0u8; 20];
+        let mut n = digits.len();
+        let mut v = v;
+        loop {
+            n -= 1;
+            if let Some(d) = digits.get_mut(n) {
+                *d = b'0' + (v % 10) as u8;
+            }
+            v /= 10;
+            if v == 0 || n == 0 {
+                break;
+            }
+        }
+        for d in digits.get(n..).unwrap_or(&[]) {
+            self.byte(*d);
+        }
+        self
+    }
+    fn as_bytes(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or(&[])
+    }
 }

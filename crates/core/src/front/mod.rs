@@ -1,48 +1,183 @@
 //! The allocation interface that every face (C, C++, Rust) calls.
 //!
-//! No function here touches `errno`; null means out of memory.
+//! No function here touches `errno`; null means out of memory. The fast paths are in `fast` (Rust, every target) and,
+//! for x86_64, as instructions in the C face; both end in the slow paths of `small` and `large`.
 
-/// `malloc`: a block of at least `size` bytes, 16-byte aligned (`size` 0: a unique block).
-pub fn allocate(_size: usize) -> *mut u8 {
-    core::ptr::null_mut()
+mod fast;
+pub mod large;
+pub mod small;
+
+use crate::span::central::{block_of, lookup};
+use crate::span::slab::{FREE, shape};
+use crate::space::entry::Kind;
+use crate::sync::Ordering::*;
+use crate::violation::{self, Verb};
+use crate::{foreign, thread};
+use aethalloc_base::class::{self, SMALL_MAX};
+use aethalloc_base::units::{GRANULE, PAGE, UNIT, round_up};
+
+pub use fast::{allocate, deallocate};
+pub use small::{allocate_slow, deallocate_slow, deallocate_suspect};
+
+/// The pointer to the block at `address`: every pointer handed out is made here. The arenas' memory was exposed by the
+/// kernel when it was mapped.
+#[inline(always)]
+pub fn pointer(address: usize) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut(address)
 }
+
 /// As [`allocate`], every byte zero.
-pub fn allocate_zeroed(_size: usize) -> *mut u8 {
-    core::ptr::null_mut()
+#[inline]
+pub fn allocate_zeroed(size: usize) -> *mut u8 {
+    if size > SMALL_MAX {
+        return large::allocate(size, UNIT, true);
+    }
+    let p = allocate(size);
+    if !p.is_null() {
+        // SAFETY: the block has at least `size` bytes.
+        unsafe { p.write_bytes(0, size) };
+    }
+    p
 }
+
 /// As [`allocate`], at a multiple of `align` (a power of two).
-pub fn allocate_aligned(_align: usize, _size: usize) -> *mut u8 {
-    core::ptr::null_mut()
+pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
+    if align <= GRANULE {
+        return allocate(size);
+    }
+    if align <= PAGE {
+        let c = class::class_of_aligned(size, align);
+        if c != 0 {
+            return allocate(class::SIZES[c] as usize);
+        }
+    }
+    large::allocate(size.max(1), align.max(UNIT), false)
 }
+
 /// Resizes `ptr` (non-null, live) to `size` (> 0) bytes; null leaves the old object as it was.
 ///
 /// # Safety
 /// `ptr` is a live object of some allocator of this process.
-pub unsafe fn reallocate(_ptr: *mut u8, _size: usize) -> *mut u8 {
-    core::ptr::null_mut()
+pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
+    let p = ptr.addr();
+    let old = match find(Verb::Realloc, p) {
+        Found::Foreign => return foreign::reallocate(ptr, size),
+        Found::Block(old) => {
+            // In place within the class; a shrink moves only when it frees half.
+            if size <= old && size > old / 2 {
+                return ptr;
+            }
+            if size <= SMALL_MAX && class::SIZES[class::class_of(size)] as usize == old {
+                return ptr;
+            }
+            old
+        }
+        Found::Large(unit, pages) => {
+            if size > SMALL_MAX && large::resize(unit, pages, size) {
+                return ptr;
+            }
+            if size > SMALL_MAX {
+                let moved = large::move_pages(ptr, unit, pages, size);
+                if !moved.is_null() {
+                    return moved;
+                }
+            }
+            pages * PAGE
+        }
+    };
+    let new = allocate(size);
+    if !new.is_null() {
+        // SAFETY: two live objects of at least so many bytes; the old one ends here.
+        unsafe {
+            core::ptr::copy_nonoverlapping(ptr, new, old.min(size));
+            deallocate(ptr);
+        }
+    }
+    new
 }
-/// `free`: null is allowed.
-///
-/// # Safety
-/// Nothing uses the object afterwards.
-pub unsafe fn deallocate(_ptr: *mut u8) {}
-/// `free` by a caller that knows the size it asked for. Ignored by default, fatal when wrong in `hardened`.
+
+/// `free` by a caller that knows the size it asked for. The size is ignored: the page map knows, and real programs
+/// delete through a base type.
 ///
 /// # Safety
 /// As [`deallocate`].
-pub unsafe fn deallocate_sized(_ptr: *mut u8, _size: usize) {}
+#[inline]
+pub unsafe fn deallocate_sized(ptr: *mut u8, _size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { deallocate(ptr) }
+}
+
 /// Bytes usable at `ptr` (null: 0).
 ///
 /// # Safety
 /// `ptr` is null or a live object.
-pub unsafe fn usable_size(_ptr: *const u8) -> usize {
-    0
+pub unsafe fn usable_size(ptr: *const u8) -> usize {
+    if ptr.is_null() {
+        return 0;
+    }
+    match find(Verb::UsableSize, ptr.addr()) {
+        Found::Foreign => foreign::usable_size(ptr),
+        Found::Block(size) => size,
+        Found::Large(_, pages) => pages * PAGE,
+    }
 }
+
+enum Found {
+    Foreign,
+    /// Size of its class.
+    Block(usize),
+    /// Unit and pages.
+    Large(usize, usize),
+}
+
+/// What `p`, given to `verb`, is; ends the process if it can be nothing.
+fn find(verb: Verb, p: usize) -> Found {
+    match lookup(p) {
+        None => Found::Foreign,
+        Some((_, Kind::Slab { class, state, .. })) => {
+            let size = shape(class).size;
+            let Some((slab, i)) = block_of(class, state, p) else { violation::interior(verb, p, size) };
+            if slab.state(shape(class).words, i).load(Relaxed) == FREE {
+                violation::used_after_free(verb, p, size);
+            }
+            Found::Block(size)
+        }
+        Some((unit, Kind::Large { pages })) if p % UNIT == 0 => Found::Large(unit, pages),
+        Some((unit, _)) => small::nothing_here(verb, p, unit),
+    }
+}
+
 /// The size that a request of `size` bytes at `align` really gets (`nallocx`); 0 if it cannot be served.
-pub fn good_size(_size: usize, _align: usize) -> usize {
-    0
+pub fn good_size(size: usize, align: usize) -> usize {
+    if align <= PAGE {
+        let c = class::class_of_aligned(size.max(1), align.max(GRANULE));
+        if c != 0 {
+            return class::SIZES[c] as usize;
+        }
+    }
+    if align > 1 << 40 || size > isize::MAX as usize { 0 } else { round_up(size.max(1), PAGE).unwrap_or(0) }
 }
-/// Gives back to the system, now, all memory that no object needs. Returns the bytes given back.
+
+/// Gives back to the system, now, all memory that no object needs: the caller's magazines, the depot, other threads'
+/// outboxes, empty pages of slabs and free runs. Returns the bytes given back.
 pub fn purge() -> usize {
-    0
+    if !crate::space::ready() {
+        return 0;
+    }
+    let t = thread::cache::me();
+    if let Some(cache) = thread::cache::current(t) {
+        thread::exit::drain(t, cache);
+        if let Some(hot) = thread::cache::hot_part(cache) {
+            crate::depot::drain(hot.scratch);
+            let _held = thread::registry::lock().take();
+            thread::registry::each(|other| {
+                if other != core::ptr::from_mut(cache) {
+                    // SAFETY: registered, and the registry's lock keeps it so.
+                    unsafe { thread::outbox::drain_other(other, hot.scratch) };
+                }
+            });
+        }
+    }
+    crate::span::purge::all() + crate::pages::purge_to(0)
 }
+

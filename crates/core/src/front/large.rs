@@ -1,0 +1,117 @@
+//! Large objects: a run of units each, published in the page map by its first unit.
+//!
+//! Cost: the page heap's lock (~50 ns) and the page faults of what is touched. `realloc` grows in place where the next
+//! units are free, else moves pages instead of bytes from [`MOVE_BYTES`] on.
+
+use crate::pages::{self, Run};
+use crate::space::entry::{self, Kind};
+use crate::space::{self};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
+use aethalloc_base::options::Key;
+use aethalloc_base::units::{PAGE, UNIT, round_up, units_for};
+use aethalloc_sys::memory;
+use core::ptr::null_mut;
+
+/// Objects moved by `realloc` from this size on have their pages moved.
+const MOVE_BYTES: usize = 1 << 20;
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static MADE: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes and number of live large objects, and how many were ever made.
+pub fn stats() -> (usize, usize, u64) {
+    (BYTES.load(Relaxed), COUNT.load(Relaxed), MADE.load(Relaxed))
+}
+
+/// An object of `size` bytes at a multiple of `align` (a power of two, at least [`UNIT`]); null when memory is out.
+pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
+    let Some(bytes) = round_up(size.max(1), PAGE) else { return null_mut() };
+    if bytes > isize::MAX as usize || align > isize::MAX as usize || !space::ready() {
+        return null_mut();
+    }
+    let units = units_for(bytes);
+    let extra = align / UNIT - 1;
+    let Some(mut run) = pages::take(units + extra) else { return null_mut() };
+    if extra > 0 {
+        let at = space::address_of(run.first).addr();
+        let skip = (at.next_multiple_of(align) - at) / UNIT;
+        if skip > 0 {
+            let rest = Run { first: run.first + skip, units: run.units - skip, clean: run.clean };
+            pages::shrink(&mut run, skip);
+            pages::give(run);
+            run = rest;
+        }
+        pages::shrink(&mut run, units);
+    }
+    let p = space::address_of(run.first);
+    if zeroed && !run.clean {
+        // SAFETY: the run is ours and at least `bytes` long.
+        unsafe { p.write_bytes(0, bytes) };
+    }
+    entry::store(run.first, Kind::Large { pages: bytes / PAGE });
+    BYTES.fetch_add(bytes, Relaxed);
+    COUNT.fetch_add(1, Relaxed);
+    MADE.fetch_add(1, Relaxed);
+    p
+}
+
+/// Ends the object of `pages` pages at `unit`; false if somebody else did.
+pub fn free(unit: usize, pages: usize) -> bool {
+    if entry::take_large(unit, pages).is_none() {
+        return false;
+    }
+    BYTES.fetch_sub(pages * PAGE, Relaxed);
+    COUNT.fetch_sub(1, Relaxed);
+    pages::give(Run { first: unit, units: units_for(pages * PAGE), clean: false });
+    true
+}
+
+/// Resizes in place; false if the object has to move.
+pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
+    let Some(bytes) = round_up(size, PAGE) else { return false };
+    let (old, new) = (units_for(pages * PAGE), units_for(bytes));
+    let mut run = Run { first: unit, units: old, clean: false };
+    if new > old && !pages::extend(&mut run, new) {
+        return false;
+    }
+    // A shrink below half moves to a smaller run only through the caller; here the tail goes back.
+    entry::store(unit, Kind::Large { pages: bytes / PAGE });
+    BYTES.fetch_add(bytes.wrapping_sub(pages * PAGE), Relaxed);
+    if new < old {
+        pages::shrink(&mut run, new);
+    }
+    true
+}
+
+/// Moves the object's pages to a larger run; null if that is not possible (the caller copies).
+pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut u8 {
+    let old = pages * PAGE;
+    if size <= old || old < MOVE_BYTES || crate::config::get(Key::remap) == 0 {
+        return null_mut();
+    }
+    let to = allocate(size, UNIT, false);
+    if to.is_null() {
+        return null_mut();
+    }
+    // SAFETY: two live objects of at least `old` bytes; nobody else uses either during realloc.
+    if unsafe { memory::move_pages(from, to, old) }.is_err() {
+        free_at(to);
+        return null_mut();
+    }
+    if entry::take_large(unit, pages).is_some() {
+        BYTES.fetch_sub(old, Relaxed);
+        COUNT.fetch_sub(1, Relaxed);
+        // Its pages are gone: what stays mapped reads zero.
+        pages::give(Run { first: unit, units: units_for(old), clean: old % UNIT == 0 });
+    }
+    to
+}
+
+fn free_at(p: *mut u8) {
+    if let Some(u) = space::unit_of(p.addr())
+        && let Kind::Large { pages } = entry::load(u)
+    {
+        free(u, pages);
+    }
+}

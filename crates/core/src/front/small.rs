@@ -1,0 +1,165 @@
+//! The slow paths of small and medium sizes, and what a freed address turns out to be.
+
+use super::large;
+use crate::foreign;
+use crate::span::central::{self, block_of, lookup};
+use crate::span::slab::{FREE, Slab, shape};
+use crate::space::entry::{self, Kind, SHARED};
+use crate::sync::Ordering::*;
+use crate::thread::cache::{self, Cache};
+use crate::thread::tls::Tls;
+use crate::thread::{cold, magazine, medium, outbox, window};
+use crate::violation::{self, Verb};
+use aethalloc_base::class::{self, Class, FAST_COUNT, SMALL_MAX};
+use aethalloc_base::units::{GRANULE, UNIT};
+use core::ptr::null_mut;
+
+/// What `malloc` does when no magazine serves it at once.
+#[cold]
+#[inline(never)]
+pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
+    if size > SMALL_MAX {
+        return large::allocate(size, UNIT, false);
+    }
+    if !crate::space::ready() {
+        return null_mut();
+    }
+    let c = class::class_of(size);
+    let t = cache::me();
+    let Some(cache) = cache::current(t) else {
+        return cold::alloc_uncached(c);
+    };
+    if c >= FAST_COUNT {
+        return medium::alloc(cache, c);
+    }
+    if t.tag(c) == 0 {
+        return cold::alloc(t, cache, c);
+    }
+    // Hot: a request of 0 bytes comes here with blocks in the magazine.
+    let top = t.top(c);
+    // SAFETY: the top of a hot class is a slot of its window.
+    let p = unsafe { super::pointer(top * 8).cast::<usize>().read() };
+    if p != 0 {
+        t.set_top(c, top + 1);
+        return super::pointer(p);
+    }
+    magazine::refill(t, cache, c)
+}
+
+/// What `free` does when the address is not plainly a block for this thread's magazine.
+#[cold]
+#[inline(never)]
+pub extern "C" fn deallocate_slow(ptr: *mut u8) {
+    if ptr.is_null() {
+        return;
+    }
+    let p = ptr.addr();
+    match lookup(p) {
+        None => foreign::free(ptr),
+        Some((_, Kind::Slab { class, tag, state })) => {
+            let Some((slab, i)) = block_of(class, state, p) else {
+                violation::interior(Verb::Free, p, shape(class).size);
+            };
+            free_block(class, tag, slab, i, p);
+        }
+        Some((unit, Kind::Large { pages })) if p % UNIT == 0 => {
+            if !large::free(unit, pages) {
+                violation::used_after_free(Verb::Free, p, 0);
+            }
+        }
+        Some((unit, _)) => nothing_here(Verb::Free, p, unit),
+    }
+}
+
+/// A block whose magazine is full, or whose state byte says that it may be free already.
+#[cold]
+#[inline(never)]
+pub extern "C" fn deallocate_suspect(ptr: *mut u8) {
+    deallocate_slow(ptr);
+}
+
+fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
+    let s = shape(c);
+    let state = slab.state(s.words, i);
+    let was = state.load(Relaxed);
+    if was == FREE {
+        violation::double_free(p, s.size);
+    }
+    let t = cache::me();
+    let Some(cache) = cache::current(t) else {
+        if central::put_one(c, slab, i) {
+            violation::double_free(p, s.size);
+        }
+        return;
+    };
+    if c >= FAST_COUNT {
+        if medium::free(cache, c, p) {
+            violation::double_free(p, s.size);
+        }
+        return;
+    }
+    if t.tag(c) == entry::tag_word(c, tag) {
+        if is_in_window(t, c, was, p) {
+            violation::double_free(p, s.size);
+        }
+        if push(t, cache, c, p, state) {
+            return;
+        }
+    } else if tag == SHARED {
+        // Cold in this thread; frees alone can warm it too.
+        if let Some(heat) = cache.heat.get_mut(c) {
+            *heat = heat.saturating_add(1);
+            if *heat >= cache::HEAT && cache::warm(t, cache, c) && push(t, cache, c, p, state) {
+                return;
+            }
+        }
+    } else {
+        state.store(FREE, Relaxed);
+        if outbox::put(cache, p) {
+            return;
+        }
+    }
+    cache.put.fetch_add(1, Relaxed);
+    if central::put_one(c, slab, i) {
+        violation::double_free(p, s.size);
+    }
+}
+
+/// The sparse set: slot `was` of the loaded window holds `p` and is in use.
+fn is_in_window(t: Tls, c: Class, was: u8, p: usize) -> bool {
+    let top = t.top(c);
+    let w = window::from_number((top * 8) & !(window::BYTES - 1));
+    was as usize >= top & 255 && w.get(was as usize) == p
+}
+
+fn push(t: Tls, cache: &mut Cache, c: Class, p: usize, state: &crate::sync::AtomicU8) -> bool {
+    if (t.top(c) - 1) & 255 == 0 && !magazine::spill(t, cache, c) {
+        return false;
+    }
+    let top = t.top(c) - 1;
+    // SAFETY: the slot below a top that is not full belongs to the magazine.
+    unsafe { super::pointer(top * 8).cast::<usize>().write(p) };
+    state.store(top as u8, Relaxed);
+    t.set_top(c, top);
+    true
+}
+
+/// Ends the process: nothing begins at `p`, which lies in one of our arenas.
+#[cold]
+#[inline(never)]
+pub fn nothing_here(verb: Verb, p: usize, unit: usize) -> ! {
+    // A large object that covers the address begins at some unit before it.
+    let mut u = unit;
+    loop {
+        match entry::load(u) {
+            Kind::Large { pages } if u + (pages * 4096).div_ceil(UNIT) > unit => violation::inside_large(verb, p),
+            Kind::Large { .. } | Kind::Slab { .. } => break,
+            Kind::None if u == 0 || unit - u > 1 << 20 => break,
+            Kind::None => u -= 1,
+        }
+    }
+    if p % GRANULE != 0 {
+        violation::not_ours(verb, p);
+    }
+    violation::used_after_free(verb, p, 0)
+}

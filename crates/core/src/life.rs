@@ -1,0 +1,199 @@
+//! The life of the process: start, fork, the end of threads, the end.
+//!
+//! Called by the faces' constructors and by the first use of a thread. Uses of the C library: `pthread_atfork`,
+//! `pthread_key_create`, `pthread_setspecific`; each outside every lock, because each may allocate.
+
+use crate::span::central;
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering::*};
+use crate::thread::cache::{self, Cache};
+use crate::thread::tls::{Life, Tls};
+use crate::thread::{exit, registry};
+use crate::{config, pages, space, stats};
+use aethalloc_base::class;
+use aethalloc_base::options::{Key, LIST, Options, Problem};
+use aethalloc_sys::memory::{self, Access};
+use aethalloc_sys::{lock, process};
+use core::ffi::{c_int, c_void};
+
+unsafe extern "C" {
+    fn pthread_key_create(key: *mut u32, destructor: Option<unsafe extern "C" fn(*mut c_void)>) -> c_int;
+    fn pthread_setspecific(key: u32, value: *const c_void) -> c_int;
+    fn pthread_atfork(prepare: Option<extern "C" fn()>, parent: Option<extern "C" fn()>, child: Option<extern "C" fn()>)
+    -> c_int;
+}
+
+static STARTED: AtomicBool = AtomicBool::new(false);
+/// 0 none, 1 being made, key + 2.
+static KEY: AtomicU32 = AtomicU32::new(0);
+static CONF: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Reads the options, makes the space and registers the fork handlers. The first call counts.
+///
+/// `environment`: the process's environment (as `environ`), or null.
+///
+/// # Safety
+/// `environment` is null or a null-terminated array of zero-terminated strings that stay valid.
+pub unsafe fn start(environment: *const *const u8) {
+    if STARTED.swap(true, AcqRel) {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { read_options(environment) };
+    if !space::ready() {
+        return;
+    }
+    watch_raw_forks();
+    // SAFETY: plain registrations; both may allocate, through us, which works by now.
+    unsafe {
+        pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
+    }
+    stats::report("start");
+}
+
+/// Called once when the process ends normally.
+pub fn end() {
+    if STARTED.load(Relaxed) {
+        stats::report("exit");
+    }
+}
+
+unsafe fn read_options(mut environment: *const *const u8) {
+    const NAME: &[u8] = b"AETHALLOC_CONF=";
+    if environment.is_null() {
+        return;
+    }
+    // SAFETY: the caller's promise: pointers until null, each zero-terminated.
+    let text = unsafe {
+        loop {
+            let s = *environment;
+            if s.is_null() {
+                return;
+            }
+            let mut n = 0;
+            while NAME.get(n).is_some_and(|b| *b == *s.add(n)) {
+                n += 1;
+            }
+            if n == NAME.len() {
+                let value = s.add(n);
+                let mut len = 0;
+                while *value.add(len) != 0 {
+                    len += 1;
+                }
+                CONF.store(value.cast_mut(), Relaxed);
+                break core::slice::from_raw_parts(value, len);
+            }
+            environment = environment.add(1);
+        }
+    };
+    let mut options = Options::new();
+    options.parse(text, |problem, piece| {
+        let line = crate::violation::Line::new().text(match problem {
+            Problem::UnknownKey => "unknown option in AETHALLOC_CONF, ignored: ",
+            Problem::NoValue => "option without a value in AETHALLOC_CONF, ignored: ",
+            Problem::BadValue => "bad value in AETHALLOC_CONF, the default stays: ",
+        });
+        line.bytes(piece.get(..piece.len().min(100)).unwrap_or(&[])).print();
+    });
+    config::adopt(&options);
+    if options.get(Key::help) != 0 {
+        for d in LIST {
+            crate::violation::Line::new().text("option ").text(d.key).text(": ").text(d.help).print();
+        }
+    }
+}
+
+/// The text of a path option, from the environment it was read from.
+pub fn path_option(key: Key) -> Option<&'static [u8]> {
+    let (span, text) = (config::get(key), CONF.load(Relaxed));
+    if span == 0 || text.is_null() {
+        return None;
+    }
+    // SAFETY: the span lies inside the option text, which the environment's owner promised to keep.
+    Some(unsafe { core::slice::from_raw_parts(text.add(span >> 16), span & 0xffff) })
+}
+
+/// Has the C library call us when the thread of `cache` ends.
+pub fn watch_thread_exit(cache: &mut Cache) {
+    let mut k = KEY.load(Acquire);
+    if k == 0 && KEY.compare_exchange(0, 1, AcqRel, Acquire).is_ok() {
+        let mut key = 0;
+        // SAFETY: `key` outlives the call.
+        let ok = unsafe { pthread_key_create(&mut key, Some(thread_exit)) } == 0;
+        k = if ok { key + 2 } else { 0 };
+        KEY.store(k, Release);
+    }
+    while k == 1 {
+        process::yield_now();
+        k = KEY.load(Acquire);
+    }
+    if k >= 2 {
+        // SAFETY: the key exists; the value is not null, so that the destructor runs.
+        unsafe { pthread_setspecific(k - 2, core::ptr::from_mut(cache).cast()) };
+    }
+}
+
+unsafe extern "C" fn thread_exit(_cache: *mut c_void) {
+    exit::thread_ends(cache::me());
+}
+
+fn watch_raw_forks() {
+    let Ok(page) = memory::map(aethalloc_base::units::UNIT, Access::Write) else { return };
+    // SAFETY: the page is ours.
+    if unsafe { memory::wipe_on_fork(page.as_ptr(), aethalloc_base::units::UNIT) }.is_err() {
+        return;
+    }
+    // SAFETY: the page stays mapped for ever and is aligned; all-zero is a valid atomic.
+    lock::watch_raw_forks(unsafe { &*page.as_ptr().cast::<core::sync::atomic::AtomicU32>() }, repair);
+}
+
+/// Every lock in rank order: outermost first.
+fn each_lock(mut f: impl FnMut(&lock::Lock)) {
+    f(space::init_lock());
+    f(registry::lock());
+    for c in class::FIRST..class::COUNT {
+        f(central::of(c).raw_lock());
+    }
+    f(pages::lock());
+    f(space::meta::lock());
+}
+
+extern "C" fn before_fork() {
+    each_lock(|l| l.close());
+    lock::fork_begins();
+}
+
+extern "C" fn after_fork_in_parent() {
+    lock::fork_ended();
+    each_lock(|l| l.reopen());
+}
+
+extern "C" fn after_fork_in_child() {
+    lock::fork_ended();
+    each_lock(|l| l.reset());
+    lock::mark_repaired();
+    adopt_dead_threads();
+    stats::report("fork");
+}
+
+/// A child that was made without fork handlers found a lock that nobody will ever give back.
+fn repair() {
+    each_lock(|l| l.reset());
+    lock::mark_repaired();
+    // What dead threads' caches hold stays where it is: their state may be torn.
+}
+
+/// In a child: only the calling thread exists; the others' caches go back.
+fn adopt_dead_threads() {
+    let mine = cache::me();
+    let my_cache = if mine.life() == Life::Live { mine.cache() } else { core::ptr::null_mut() };
+    registry::each(|other| {
+        if other != my_cache {
+            // SAFETY: its thread does not exist here; the handlers held every lock while the process was copied, and
+            // slow paths outside locks leave states that lose blocks at worst.
+            unsafe {
+                let t = Tls::from_ptr((*other).tls.load(Relaxed));
+                exit::abandon(t, &mut *other);
+            }
+        }
+    });
+}

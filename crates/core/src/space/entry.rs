@@ -1,0 +1,125 @@
+//! Page-map entries: 8 bytes per unit say what the unit is, by one load.
+//!
+//! ```text
+//!  63                     32 31            8 7      0
+//! | state bytes / 8 in meta | owner tag     | class  |   slab of a fast class (class 1..=40)
+//! | state bytes / 8 in meta | class | MEDIUM| 0      |   slab of a medium class
+//! | length in 4 KiB pages   | 0     | LARGE | 0      |   first unit of a large object
+//! | 0                                                |   nothing begins here (free, inside a large object, metadata)
+//! ```
+//! Owner tag: a thread's id; [`COMMON`]: nobody's, blocks leave it by whole line groups only; [`SHARED`]: a class
+//! whose blocks never share a line, so that every thread may cache them. A thread compares the low half with its own
+//! word for the class: equal means "mine to cache", anything else takes the slow path.
+//!
+//! An entry is published by a Release store after everything it leads to is initialised, and read by Acquire
+//! (or through an address dependency in the fast path).
+
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::*};
+use aethalloc_base::class::Class;
+use aethalloc_sys::memory::{self, Access};
+use core::ptr::null_mut;
+
+/// Tag of slabs that no thread owns.
+pub const COMMON: u32 = 0xff_ffff;
+/// Tag of slabs whose blocks any thread may cache.
+pub const SHARED: u32 = 0xff_fffe;
+/// One past the largest owner id.
+pub const OWNERS: u32 = 0xff_fff0;
+
+const MEDIUM: u64 = 1 << 8;
+const LARGE: u64 = 2 << 8;
+/// Bytes of the map made writable at a time: 512 MiB of heap.
+const PIECE: usize = 64 << 10;
+
+static MAP: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+static MAP_UNITS: AtomicUsize = AtomicUsize::new(0);
+
+/// What an entry says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Nothing begins in this unit.
+    None,
+    /// A slab: its class, and where its state bytes are.
+    Slab {
+        /// Class.
+        class: Class,
+        /// Owner tag ([`SHARED`] for medium classes).
+        tag: u32,
+        /// Offset of the state bytes from the metadata's start.
+        state: usize,
+    },
+    /// A large object of so many 4 KiB pages.
+    Large {
+        /// Length in 4 KiB pages.
+        pages: usize,
+    },
+}
+
+/// The word that a thread's tag for a class must equal.
+pub const fn tag_word(class: Class, tag: u32) -> u32 {
+    tag << 8 | class as u32
+}
+
+/// Tells where the map is.
+pub fn init(map: *mut u8, units: usize) {
+    MAP_UNITS.store(units, Relaxed);
+    MAP.store(map, Relaxed);
+}
+
+#[inline]
+fn word(u: usize) -> Option<&'static AtomicU64> {
+    if u >= MAP_UNITS.load(Relaxed) {
+        return None;
+    }
+    let map = MAP.load(Relaxed).cast::<AtomicU64>();
+    // SAFETY: the map has `MAP_UNITS` words, readable for ever; `make_writable` comes before any store.
+    Some(unsafe { &*map.add(u) })
+}
+
+/// Makes the entries of units `first..end` writable. Pieces already writable cost one system call again, so the
+/// caller (the page heap, at growth) keeps count.
+pub fn make_writable(first: usize, end: usize) -> bool {
+    let (from, to) = ((first * 8) & !(PIECE - 1), (end * 8).next_multiple_of(PIECE));
+    let total = (MAP_UNITS.load(Relaxed) * 8).next_multiple_of(PIECE);
+    let at = MAP.load(Relaxed).wrapping_add(from);
+    // SAFETY: the range is a part of the map.
+    unsafe { memory::protect(at, to.min(total) - from, Access::Write) }.is_ok()
+}
+
+/// The entry of unit `u`.
+#[inline]
+pub fn load(u: usize) -> Kind {
+    // ORDERING: Acquire, pairs with Release in `store`.
+    let Some(e) = word(u).map(|w| w.load(Acquire)) else { return Kind::None };
+    let state = (e >> 32) as usize * 8;
+    match e & 0xff {
+        0 if e == 0 => Kind::None,
+        0 if e & 0xff00 == MEDIUM => Kind::Slab { class: (e >> 16) as usize & 0xff, tag: SHARED, state },
+        0 if e & 0xff00 == LARGE => Kind::Large { pages: (e >> 32) as usize },
+        0 => Kind::None,
+        c => Kind::Slab { class: c as usize, tag: (e >> 8) as u32 & 0xff_ffff, state },
+    }
+}
+
+/// Publishes what unit `u` is.
+pub fn store(u: usize, kind: Kind) {
+    let e = match kind {
+        Kind::None => 0,
+        Kind::Slab { class, tag, state } if class < aethalloc_base::class::FAST_COUNT => {
+            (state as u64 / 8) << 32 | tag_word(class, tag) as u64
+        }
+        Kind::Slab { class, state, .. } => (state as u64 / 8) << 32 | (class as u64) << 16 | MEDIUM,
+        Kind::Large { pages } => (pages as u64) << 32 | LARGE,
+    };
+    if let Some(w) = word(u) {
+        // ORDERING: Release, pairs with Acquire in `load`: the descriptor is complete before the entry leads to it.
+        w.store(e, Release);
+    }
+}
+
+/// Ends the large object that begins at unit `u`; `None` if none does (any more): of two frees one wins.
+pub fn take_large(u: usize, pages: usize) -> Option<()> {
+    let old = (pages as u64) << 32 | LARGE;
+    // ORDERING: AcqRel: the winner orders its release of the run after the object's last use.
+    word(u)?.compare_exchange(old, 0, AcqRel, Relaxed).ok().map(|_| ())
+}

@@ -1,0 +1,131 @@
+//! Memory for the allocator itself: a region of address space that only grows, committed in pieces.
+//!
+//! ```text
+//! | tables, 1 page | region table | owner table | chunks, 64 KiB each, handed out in order ... |
+//! ```
+//! References into it are 32-bit: an offset / 64. Called by pools, the page heap and the thread registry.
+
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering::*};
+use aethalloc_base::units::UNITS_PER_REGION;
+use aethalloc_sys::lock::Lock;
+use aethalloc_sys::memory::{self, Access};
+use core::ptr::{NonNull, null_mut};
+
+/// Bytes of a chunk; chunks are aligned to it.
+pub const CHUNK: usize = 64 << 10;
+/// Bytes of one region's record in the region table.
+pub const REGION_RECORD: usize = 32;
+const PIECE: usize = 64 << 10;
+
+static META: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+static SIZE: AtomicUsize = AtomicUsize::new(0);
+static REGIONS_AT: AtomicUsize = AtomicUsize::new(0);
+static OWNERS_AT: AtomicUsize = AtomicUsize::new(0);
+static MAX_OWNERS: AtomicUsize = AtomicUsize::new(0);
+/// Offset of the next chunk.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// End of the region and owner records made writable.
+static REGIONS_END: AtomicUsize = AtomicUsize::new(0);
+static OWNERS_END: AtomicUsize = AtomicUsize::new(0);
+static LOCK: Lock = Lock::new();
+
+/// The lock of the metadata (innermost rank).
+pub fn lock() -> &'static Lock {
+    &LOCK
+}
+
+/// Lays the tables out in `size` bytes at `at` for `units` units.
+pub fn init(at: *mut u8, size: usize, units: usize) -> bool {
+    let regions = (units / UNITS_PER_REGION + 1) * REGION_RECORD;
+    let owners = (size / 256).min(crate::space::entry::OWNERS as usize * 8).max(4096);
+    let regions_at = PIECE;
+    let owners_at = (regions_at + regions).next_multiple_of(PIECE);
+    let next = (owners_at + owners).next_multiple_of(PIECE);
+    // Chunks are found by rounding an address down, so the first one begins at an aligned address.
+    let next = (at.addr() + next).next_multiple_of(CHUNK) - at.addr();
+    // SAFETY: the first page is inside the mapping the caller made.
+    if next + CHUNK > size || unsafe { memory::protect(at, PIECE, Access::Write) }.is_err() {
+        return false;
+    }
+    META.store(at, Relaxed);
+    SIZE.store(size, Relaxed);
+    REGIONS_AT.store(regions_at, Relaxed);
+    REGIONS_END.store(regions_at, Relaxed);
+    OWNERS_AT.store(owners_at, Relaxed);
+    OWNERS_END.store(owners_at, Relaxed);
+    MAX_OWNERS.store(owners / 8, Relaxed);
+    NEXT.store(next, Relaxed);
+    true
+}
+
+/// Where the metadata begins.
+#[inline]
+pub fn base() -> *mut u8 {
+    META.load(Relaxed)
+}
+
+/// Bytes handed out as chunks or made writable in the tables.
+pub fn committed() -> usize {
+    let tables = REGIONS_END.load(Relaxed) - REGIONS_AT.load(Relaxed) + OWNERS_END.load(Relaxed) - OWNERS_AT.load(Relaxed);
+    NEXT.load(Relaxed).saturating_sub(OWNERS_AT.load(Relaxed)).min(SIZE.load(Relaxed)) + tables
+}
+
+/// A new chunk, zero; `None` when there is no room or the system refuses.
+pub fn chunk() -> Option<NonNull<u8>> {
+    let at = NEXT.load(Relaxed);
+    if at + CHUNK > SIZE.load(Relaxed) {
+        return None;
+    }
+    let p = base().wrapping_add(at);
+    // SAFETY: the chunk is inside the metadata and nobody has it; the caller holds the metadata lock.
+    unsafe { memory::protect(p, CHUNK, Access::Write) }.ok()?;
+    NEXT.store(at + CHUNK, Relaxed);
+    NonNull::new(p)
+}
+
+/// Makes a table writable up to `need` bytes from its start.
+fn extend(start: &AtomicUsize, end: &AtomicUsize, need: usize) -> bool {
+    let (from, to) = (end.load(Relaxed), (start.load(Relaxed) + need).next_multiple_of(PIECE));
+    if to <= from {
+        return true;
+    }
+    // SAFETY: the range lies inside the table, as `init` laid it out; growing writability breaks nobody.
+    let ok = unsafe { memory::protect(base().wrapping_add(from), to - from, Access::Write) }.is_ok();
+    if ok {
+        end.store(to, Relaxed);
+    }
+    ok
+}
+
+/// The record of region `r`; call [`extend_regions`] before the first use.
+#[inline]
+pub fn region_record(r: usize) -> *mut u8 {
+    base().wrapping_add(REGIONS_AT.load(Relaxed) + r * REGION_RECORD)
+}
+
+/// Makes the records of regions `..end` writable (under the pages lock).
+pub fn extend_regions(end: usize) -> bool {
+    extend(&REGIONS_AT, &REGIONS_END, end * REGION_RECORD)
+}
+
+/// The slot of owner `id`, `None` past the table or when it cannot be made writable (under the registry lock).
+pub fn owner_slot(id: usize) -> Option<&'static AtomicPtr<u8>> {
+    if id >= MAX_OWNERS.load(Relaxed) || !extend(&OWNERS_AT, &OWNERS_END, (id + 1) * 8) {
+        return None;
+    }
+    let p = base().wrapping_add(OWNERS_AT.load(Relaxed)).cast::<AtomicPtr<u8>>();
+    // SAFETY: inside the owner table, writable since `extend`; an all-zero word is a null pointer.
+    Some(unsafe { &*p.add(id) })
+}
+
+/// A reference to `p`, which is a multiple of 64 from the metadata's start.
+#[inline]
+pub fn reference(p: *const u8) -> u32 {
+    ((p.addr() - base().addr()) / 64) as u32
+}
+
+/// What a reference (not 0) refers to.
+#[inline]
+pub fn resolve(r: u32) -> *mut u8 {
+    base().wrapping_add(r as usize * 64)
+}

@@ -1,0 +1,228 @@
+//! Address space: one reservation, its page map and the allocator's own metadata.
+//!
+//! ```text
+//! wide (the normal case)
+//!   |<- page map, 2 GiB ->|<- metadata, 1/8, at most 32 GiB ->|<------------- arena -------------->|
+//!                         ^ BASE = FAST_BASE, unit 0           ^ first unit that holds memory
+//! narrow (finite RLIMIT_AS, or nothing large was granted): FAST_BASE stays impossible, so that the fast path
+//!   of free always takes its slow exit; page map, metadata and each arena are mappings of their own.
+//! ```
+//! Called by everything above; assumes nothing. A look-up costs one load (wide) or a short search (narrow).
+//! Units are numbered through all arenas; a gap of one region between two arenas keeps runs from crossing.
+
+pub mod entry;
+pub mod meta;
+pub mod pool;
+
+use crate::sync::{AtomicPtr, AtomicU8, AtomicUsize, Ordering::*};
+use aethalloc_base::class;
+use aethalloc_base::options::Key;
+use aethalloc_base::units::{REGION, UNIT, UNIT_SHIFT, UNITS_PER_REGION};
+use aethalloc_sys::lock::Lock;
+use aethalloc_sys::memory::{self, Access};
+use core::ptr::null_mut;
+
+/// Units that the page map of a wide space covers: 16 TiB.
+pub const WIDE_UNITS: usize = 1 << 28;
+/// Bytes of a wide space's page map, which ends where the arena begins.
+pub const WIDE_MAP: usize = WIDE_UNITS * 8;
+/// No pointer of user space is within 16 TiB above this.
+const IMPOSSIBLE: usize = 1 << 63;
+
+/// What the fast path of free measures pointers against; [`IMPOSSIBLE`] before the space exists and when it is narrow.
+pub static FAST_BASE: AtomicUsize = AtomicUsize::new(IMPOSSIBLE);
+
+static STATE: AtomicU8 = AtomicU8::new(0);
+static INIT: Lock = Lock::new();
+/// Address of unit 0.
+static BASE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+/// Units of the first arena.
+static UNITS: AtomicUsize = AtomicUsize::new(0);
+/// Units that the page map has room for.
+static MAX_UNITS: AtomicUsize = AtomicUsize::new(0);
+
+const EXTRA: usize = 256;
+/// Arenas after the first (narrow only): address, first unit, units. Written once each, before [`EXTRAS`] counts it.
+static EXTRA_BASE: [AtomicPtr<u8>; EXTRA] = [const { AtomicPtr::new(null_mut()) }; EXTRA];
+static EXTRA_FIRST: [AtomicUsize; EXTRA] = [const { AtomicUsize::new(0) }; EXTRA];
+static EXTRA_UNITS: [AtomicUsize; EXTRA] = [const { AtomicUsize::new(0) }; EXTRA];
+static EXTRAS: AtomicUsize = AtomicUsize::new(0);
+
+/// The lock that guards the making of the space (the fork handlers take it).
+pub fn init_lock() -> &'static Lock {
+    &INIT
+}
+
+/// True once there is a space, making it at the first call; false when the system grants none.
+#[inline]
+pub fn ready() -> bool {
+    // ORDERING: Acquire, pairs with Release in `make`: whoever sees 1 sees the space.
+    STATE.load(Acquire) == 1 || make()
+}
+
+#[cold]
+#[inline(never)]
+fn make() -> bool {
+    let _held = INIT.take();
+    if STATE.load(Relaxed) == 1 {
+        return true;
+    }
+    let limit = memory::address_space_limit();
+    let ok = (limit.is_none() && make_wide(crate::config::get(Key::reserve))) || make_narrow(limit);
+    if ok {
+        // ORDERING: Release, pairs with Acquire in `ready`.
+        STATE.store(1, Release);
+    }
+    ok
+}
+
+fn make_wide(wanted: usize) -> bool {
+    const SMALLEST: usize = 4 << 30;
+    let mut size = wanted.min(WIDE_UNITS * UNIT) & !(REGION - 1);
+    while size >= SMALLEST {
+        if let Ok(raw) = memory::map(WIDE_MAP + size + REGION, Access::None) {
+            let raw = raw.as_ptr();
+            let base = raw.wrapping_add(WIDE_MAP).map_addr(|a| (a + REGION - 1) & !(REGION - 1));
+            let meta = (size / 8).min(32 << 30);
+            let units = size / UNIT;
+            // SAFETY: the map lies wholly inside the mapping just made.
+            if unsafe { memory::protect(base.wrapping_sub(WIDE_MAP), WIDE_MAP, Access::Read) }.is_err()
+                || !meta::init(base, meta, units)
+            {
+                // SAFETY: just made, nobody has seen it.
+                unsafe { memory::unmap(raw, WIDE_MAP + size + REGION) };
+                return false;
+            }
+            entry::init(base.wrapping_sub(WIDE_MAP), units);
+            BASE.store(base, Relaxed);
+            UNITS.store(units, Relaxed);
+            MAX_UNITS.store(units, Relaxed);
+            crate::pages::first_arena(meta / UNIT, units);
+            copy_tables(base);
+            // ORDERING: Release: the fast path reads page map and tables through this address only.
+            FAST_BASE.store(base.addr(), Release);
+            return true;
+        }
+        size /= 2;
+        size &= !(REGION - 1);
+    }
+    false
+}
+
+/// The fast path of free finds the reciprocals at `BASE + class * 4`.
+fn copy_tables(base: *mut u8) {
+    for (c, r) in class::RECIPROCALS.iter().enumerate() {
+        // SAFETY: `meta::init` made the first page writable and keeps it for this table (81 * 4 bytes).
+        unsafe { base.cast::<u32>().add(c).write(*r) };
+    }
+}
+
+fn make_narrow(limit: Option<usize>) -> bool {
+    let mut room = limit.unwrap_or(64 << 30).min(1 << 40);
+    while room >= 1 << 20 {
+        let units = room / UNIT + 2 * UNITS_PER_REGION;
+        let meta_size = (room / 16).clamp(512 << 10, 1 << 30);
+        if let Ok(map) = memory::map((units * 8).next_multiple_of(UNIT), Access::Read) {
+            if let Ok(meta_at) = memory::map(meta_size, Access::None) {
+                if meta::init(meta_at.as_ptr(), meta_size, units) {
+                    entry::init(map.as_ptr(), units);
+                    MAX_UNITS.store(units, Relaxed);
+                    // SAFETY: the pages are ours; the tables are written as in the wide case but never read there.
+                    copy_tables(meta_at.as_ptr());
+                    return true;
+                }
+                // SAFETY: just made, nobody has seen it.
+                unsafe { memory::unmap(meta_at.as_ptr(), meta_size) };
+            }
+            // SAFETY: just made, nobody has seen it.
+            unsafe { memory::unmap(map.as_ptr(), (units * 8).next_multiple_of(UNIT)) };
+        }
+        room /= 2;
+    }
+    false
+}
+
+/// Another arena of at least `regions` regions (narrow only), under the pages lock: its first unit and its units.
+pub fn another_arena(regions: usize) -> Option<(usize, usize)> {
+    if FAST_BASE.load(Relaxed) != IMPOSSIBLE {
+        return None;
+    }
+    let n = EXTRAS.load(Relaxed);
+    let first = if n == 0 {
+        UNITS_PER_REGION
+    } else {
+        let last = n - 1;
+        EXTRA_FIRST.get(last)?.load(Relaxed) + EXTRA_UNITS.get(last)?.load(Relaxed) + UNITS_PER_REGION
+    };
+    let max = MAX_UNITS.load(Relaxed).saturating_sub(first) / UNITS_PER_REGION;
+    let limit = memory::address_space_limit().unwrap_or(1 << 30);
+    let mut want = (limit / 8 / REGION).clamp(1, 512).max(regions).min(max);
+    while want >= regions && want > 0 {
+        let len = want * REGION;
+        if let Ok(raw) = memory::map(len + REGION, Access::None) {
+            let raw = raw.as_ptr();
+            let base = raw.map_addr(|a| (a + REGION - 1) & !(REGION - 1));
+            let head = base.addr() - raw.addr();
+            // SAFETY: the slack around the aligned part is ours and unused.
+            unsafe {
+                if head != 0 {
+                    memory::unmap(raw, head);
+                }
+                memory::unmap(base.wrapping_add(len), REGION - head);
+            }
+            EXTRA_BASE.get(n)?.store(base, Relaxed);
+            EXTRA_FIRST.get(n)?.store(first, Relaxed);
+            EXTRA_UNITS.get(n)?.store(want * UNITS_PER_REGION, Relaxed);
+            // ORDERING: Release, pairs with Acquire in `unit_of` and `address_of`.
+            EXTRAS.store(n + 1, Release);
+            return Some((first, want * UNITS_PER_REGION));
+        }
+        if want == regions {
+            break;
+        }
+        want = (want / 2).max(regions);
+    }
+    None
+}
+
+/// The unit that `address` lies in, `None` outside all arenas.
+#[inline]
+pub fn unit_of(address: usize) -> Option<usize> {
+    let base = BASE.load(Relaxed).addr();
+    let u = address.wrapping_sub(base) >> UNIT_SHIFT;
+    if base != 0 && u < UNITS.load(Relaxed) { Some(u) } else { unit_of_extra(address) }
+}
+
+#[cold]
+fn unit_of_extra(address: usize) -> Option<usize> {
+    // ORDERING: Acquire, pairs with Release in `another_arena`.
+    for i in 0..EXTRAS.load(Acquire) {
+        let base = EXTRA_BASE.get(i)?.load(Relaxed).addr();
+        let u = address.wrapping_sub(base) >> UNIT_SHIFT;
+        if u < EXTRA_UNITS.get(i)?.load(Relaxed) {
+            return Some(EXTRA_FIRST.get(i)?.load(Relaxed) + u);
+        }
+    }
+    None
+}
+
+/// Where unit `u` begins. `u` is a unit of some arena.
+#[inline]
+pub fn address_of(u: usize) -> *mut u8 {
+    if u < UNITS.load(Relaxed) { BASE.load(Relaxed).wrapping_add(u << UNIT_SHIFT) } else { address_of_extra(u) }
+}
+
+#[cold]
+fn address_of_extra(u: usize) -> *mut u8 {
+    // ORDERING: Acquire, pairs with Release in `another_arena`.
+    for i in 0..EXTRAS.load(Acquire) {
+        let (Some(base), Some(first), Some(units)) = (EXTRA_BASE.get(i), EXTRA_FIRST.get(i), EXTRA_UNITS.get(i)) else {
+            break;
+        };
+        let first = first.load(Relaxed);
+        if u.wrapping_sub(first) < units.load(Relaxed) {
+            return base.load(Relaxed).wrapping_add((u - first) << UNIT_SHIFT);
+        }
+    }
+    null_mut()
+}

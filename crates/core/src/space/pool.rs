@@ -1,0 +1,171 @@
+//! Pools of the allocator's own objects: descriptors, windows, caches, by size.
+//!
+//! A chunk of 64 KiB serves one size; which of its places are taken is a bitmap at its head. The lowest place of the
+//! first chunk with room is taken, so that high chunks run empty; an empty chunk's pages go back to the system.
+//!
+//! ```text
+//! chunk: | head: links, size, counts, 512-bit map (128 B) | place | place | ... |
+//! ```
+//! Everything here runs under the metadata lock (`meta::lock`). Cost: ~20 ns; called per slab, window or thread.
+
+use super::meta::{self, CHUNK};
+use core::cell::UnsafeCell;
+use core::ptr::{NonNull, null_mut};
+
+/// Sizes served, ascending; each a multiple of 64.
+pub const SIZES: [usize; 14] = [128, 192, 256, 384, 512, 640, 768, 1024, 1216, 1664, 2048, 2368, 3072, 4672];
+
+/// The pool that serves `bytes`.
+pub const fn pool_for(bytes: usize) -> usize {
+    let mut i = 0;
+    while i < SIZES.len() {
+        if SIZES[i] >= bytes {
+            return i;
+        }
+        i += 1;
+    }
+    panic!("no pool serves this size")
+}
+
+#[repr(C)]
+struct Head {
+    next: *mut Head,
+    prev: *mut Head,
+    pool: u32,
+    taken: u32,
+    /// Places from this one on have never been taken: they are zero.
+    fresh: u32,
+    _pad: u32,
+    map: [u64; 8],
+}
+
+const HEAD: usize = 128;
+
+struct Pools {
+    /// Chunks with room, by pool.
+    open: [*mut Head; SIZES.len()],
+    /// Chunks that serve nobody, their pages given back.
+    empty: *mut Head,
+}
+
+struct Guarded(UnsafeCell<Pools>);
+// SAFETY: touched only under the metadata lock.
+unsafe impl Sync for Guarded {}
+static POOLS: Guarded = Guarded(UnsafeCell::new(Pools { open: [null_mut(); SIZES.len()], empty: null_mut() }));
+
+/// First place of a chunk, in places (windows must lie at multiples of their size).
+const fn first(size: usize) -> usize {
+    if size == 2048 { 2048 } else { HEAD }
+}
+
+const fn capacity(size: usize) -> usize {
+    let n = (CHUNK - first(size)) / size;
+    if n > 512 { 512 } else { n }
+}
+
+impl Pools {
+    /// # Safety
+    /// Under the metadata lock; `h` is a live chunk head that is not on the list.
+    unsafe fn link(&mut self, i: usize, h: *mut Head) {
+        let old = self.open[i];
+        // SAFETY: chunk heads are valid while the lock is held.
+        unsafe {
+            (*h).next = old;
+            (*h).prev = null_mut();
+            if !old.is_null() {
+                (*old).prev = h;
+            }
+        }
+        self.open[i] = h;
+    }
+
+    /// # Safety
+    /// Under the metadata lock; `h` is on list `i`.
+    unsafe fn unlink(&mut self, i: usize, h: *mut Head) {
+        // SAFETY: chunk heads are valid while the lock is held.
+        unsafe {
+            if (*h).prev.is_null() {
+                self.open[i] = (*h).next;
+            } else {
+                (*(*h).prev).next = (*h).next;
+            }
+            if !(*h).next.is_null() {
+                (*(*h).next).prev = (*h).prev;
+            }
+        }
+    }
+}
+
+/// A place of pool `i`, and whether it is known to be zero.
+pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
+    let size = *SIZES.get(i)?;
+    let _held = meta::lock().take();
+    // SAFETY: under the lock; chunk heads and maps are ours; `capacity` keeps places inside the chunk.
+    unsafe {
+        let pools = &mut *POOLS.0.get();
+        let mut h = *pools.open.get(i)?;
+        if h.is_null() {
+            h = pools.empty;
+            if h.is_null() {
+                h = meta::chunk()?.as_ptr().cast();
+            } else {
+                pools.empty = (*h).next;
+            }
+            h.write(Head { next: null_mut(), prev: null_mut(), pool: i as u32, taken: 0, fresh: 0, _pad: 0, map: [0; 8] });
+            pools.link(i, h);
+        }
+        let cap = capacity(size);
+        let mut place = cap;
+        for (w, word) in (*h).map.iter_mut().enumerate() {
+            if *word != u64::MAX {
+                let b = (!*word).trailing_zeros() as usize;
+                place = w * 64 + b;
+                *word |= 1 << b;
+                break;
+            }
+        }
+        if place >= cap {
+            return None; // a chunk on the list always has room
+        }
+        (*h).taken += 1;
+        if (*h).taken as usize == cap {
+            pools.unlink(i, h);
+        }
+        let zero = place as u32 >= (*h).fresh;
+        if zero {
+            (*h).fresh = place as u32 + 1;
+        }
+        NonNull::new(h.cast::<u8>().add(first(size) + place * size)).map(|p| (p, zero))
+    }
+}
+
+/// Gives a place back.
+///
+/// # Safety
+/// `p` came from [`take`] and nobody uses it any more (stale reads see anything, never a fault).
+pub unsafe fn give(p: *mut u8) {
+    let _held = meta::lock().take();
+    // SAFETY: under the lock; `p`'s chunk is found by its alignment.
+    unsafe {
+        let pools = &mut *POOLS.0.get();
+        let h = p.map_addr(|a| a & !(CHUNK - 1)).cast::<Head>();
+        let i = (*h).pool as usize;
+        let Some(&size) = SIZES.get(i) else { return };
+        let place = (p.addr() - h.addr() - first(size)) / size;
+        let was_full = (*h).taken as usize == capacity(size);
+        if let Some(word) = (*h).map.get_mut(place / 64) {
+            *word &= !(1 << (place % 64));
+        }
+        (*h).taken -= 1;
+        if was_full {
+            pools.link(i, h);
+        }
+        // One open chunk stays as it is: a pool that hovers around a chunk's end must not go to the system each time.
+        if (*h).taken == 0 && !((*h).next.is_null() && (*h).prev.is_null()) {
+            pools.unlink(i, h);
+            let _ = aethalloc_sys::memory::discard(h.cast(), CHUNK);
+            (*h).next = pools.empty;
+            pools.empty = h;
+        }
+    }
+}

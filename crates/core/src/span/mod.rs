@@ -1,0 +1,8 @@
+//! Slabs: descriptors, the claim word, lists of slabs by class.
+//!
+//! Called by the thread caches; uses the page heap and the space. See the files for pictures and costs.
+
+pub mod central;
+pub mod claim;
+pub mod slab;
+pub mod purge;

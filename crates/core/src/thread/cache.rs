@@ -1,0 +1,295 @@
+//! A thread's cache beyond its TLS words, and how it begins.
+//!
+//! # Who may touch which field when
+//! The thread itself, everything. Others: `owned` lists under the class lock; the outbox through its gate; all of it
+//! in a fork's child once the thread does not exist, and for statistics (racy reads of counters).
+
+use super::gate::Gate;
+use super::registry;
+use super::tls::{Life, Tls, tls};
+use super::window::{self, Window};
+use crate::space::entry::{SHARED, tag_word};
+use crate::space::pool;
+use crate::span::central::Owned;
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use aethalloc_base::class::{self, Class, FAST_COUNT, FAST_MAX};
+use aethalloc_base::options::Key;
+use aethalloc_base::policy;
+
+/// Uses of a class by a thread (blocks taken or given one by one) before it gets a magazine.
+pub const HEAT: u8 = 96;
+
+/// The part that every thread has.
+#[repr(C)]
+pub struct Cache {
+    /// Owner id.
+    pub id: u32,
+    /// Foreign blocks given back one by one so far.
+    pub remote_heat: u8,
+    /// Medium blocks used so far.
+    pub medium_heat: u8,
+    /// The thread's TLS words.
+    pub tls: AtomicPtr<u8>,
+    /// The part of busy threads.
+    pub hot: AtomicPtr<Hot>,
+    /// Magazines of medium classes.
+    pub medium: AtomicPtr<super::medium::Medium>,
+    /// Blocks counted since the start: taken from slabs (one by one and in batches), put back, batches of remote blocks.
+    pub taken: AtomicU64,
+    /// See `taken`.
+    pub put: AtomicU64,
+    /// See `taken`.
+    pub batches: AtomicU64,
+    /// Rest of a line group of each class: address of the group | mask of blocks still there.
+    pub stash: [usize; FAST_COUNT],
+    /// Uses of each class.
+    pub heat: [u8; FAST_COUNT],
+}
+
+/// The part of threads that do much: a place of the window pool.
+#[repr(C)]
+pub struct Hot {
+    /// Accumulators of `flush`.
+    pub scratch: Window,
+    /// Foreign blocks on their way home.
+    pub outbox: *mut usize,
+    /// Blocks in the outbox.
+    pub outbox_count: AtomicU32,
+    /// Guards the outbox.
+    pub gate: Gate,
+    /// Empty windows kept: chain.
+    pub empties: usize,
+    /// Their number.
+    pub empty_count: u32,
+    /// Bytes that all magazines may hold in their quiet state.
+    pub quiet_bytes: u32,
+    classes: [HotClass; FAST_COUNT],
+}
+const _: () = assert!(size_of::<Hot>() <= window::BYTES);
+const _: () = assert!(size_of::<Cache>() <= 512);
+
+/// One class of a busy thread.
+#[repr(C)]
+pub struct HotClass {
+    /// The slab it takes from, 0: none.
+    pub held: u32,
+    /// Its own slabs (classes that share lines), under the class lock.
+    pub owned: Owned,
+    /// Capacity that its windows get from now on; 0: the class is cold.
+    pub capacity: u8,
+    /// Capacity of the loaded window.
+    pub loaded: u8,
+    /// 0 none yet, 1 refilled, 2 spilled last.
+    pub direction: u8,
+    /// Full windows beside the loaded one.
+    pub spares: u8,
+    /// Their chain.
+    pub spare_chain: usize,
+    /// Time of the last change of direction.
+    pub turned: u64,
+    /// Blocks moved since then.
+    pub moved: u32,
+    /// Blocks that spare windows may hold: grows while the thread cycles.
+    pub level: u32,
+}
+const _: () = assert!(size_of::<HotClass>() == 40);
+
+impl Hot {
+    /// Its part of class `c`.
+    #[inline]
+    pub fn class(&mut self, c: Class) -> &mut HotClass {
+        debug_assert!(c < FAST_COUNT);
+        // SAFETY: callers pass fast classes.
+        unsafe { self.classes.get_unchecked_mut(c) }
+    }
+
+    /// The own-slab lists of class `c`, of a cache that may belong to another thread.
+    ///
+    /// # Safety
+    /// `hot` is the hot part of a registered cache.
+    pub unsafe fn owned(hot: *mut Hot, c: Class) -> Option<&'static Owned> {
+        if hot.is_null() || c >= FAST_COUNT {
+            return None;
+        }
+        // SAFETY: hot parts live as long as their cache is registered; `Owned` is all atomics; no reference to the
+        // whole `Hot` is made.
+        unsafe { Some(&*(&raw const (*hot).classes).cast::<HotClass>().add(c).cast::<u8>().add(4).cast::<Owned>()) }
+    }
+
+    /// An empty window.
+    pub fn take_window(&mut self) -> Option<Window> {
+        if self.empties != 0 {
+            let w = window::from_number(self.empties);
+            self.empties = w.chained().0;
+            self.empty_count -= 1;
+            return Some(w);
+        }
+        window::take()
+    }
+
+    /// Keeps a few empty windows, gives others back.
+    pub fn keep_window(&mut self, w: Window) {
+        if self.empty_count < 4 {
+            w.chain(self.empties, 0);
+            self.empties = w.address();
+            self.empty_count += 1;
+        } else {
+            w.release();
+        }
+    }
+}
+
+/// The calling thread's cache; made at its first use; `None` while it is being made, after its end, or when there is
+/// no memory for one.
+#[inline]
+pub fn current(t: Tls) -> Option<&'static mut Cache> {
+    if t.life() == Life::Live {
+        // SAFETY: a live thread's cache is its own.
+        return Some(unsafe { &mut *t.cache() });
+    }
+    begin(t)
+}
+
+#[cold]
+#[inline(never)]
+fn begin(t: Tls) -> Option<&'static mut Cache> {
+    const POOL: usize = pool::pool_for(size_of::<Cache>());
+    if t.life() != Life::New || !crate::space::ready() {
+        return None;
+    }
+    t.set_life(Life::Starting);
+    let made = (|| {
+        let (place, zero) = pool::take(POOL)?;
+        let p = place.as_ptr().cast::<Cache>();
+        if !zero {
+            // SAFETY: the place is ours and large enough; all-zero is a valid cache.
+            unsafe { place.as_ptr().write_bytes(0, size_of::<Cache>()) };
+        }
+        // SAFETY: initialised just now, not shared yet.
+        let cache = unsafe { &mut *p };
+        cache.tls.store(t.as_ptr(), Relaxed);
+        match registry::register(p) {
+            Some(id) => cache.id = id,
+            None => {
+                // SAFETY: nobody has seen it.
+                unsafe { pool::give(p.cast()) };
+                return None;
+            }
+        }
+        Some(cache)
+    })();
+    let Some(cache) = made else {
+        t.set_life(Life::New);
+        return None;
+    };
+    for c in class::FIRST..FAST_COUNT {
+        t.set_top(c, empty_top());
+    }
+    t.set_tag(0, u32::MAX);
+    t.set_cache(cache);
+    t.set_life(Life::Live);
+    if crate::config::get(Key::cache) != 0 {
+        t.set_limit(FAST_MAX);
+    }
+    // May allocate (through us): the thread is complete by now.
+    crate::life::watch_thread_exit(cache);
+    Some(cache)
+}
+
+/// A slot that always says "empty": tops of cold classes point here.
+pub fn empty_top() -> usize {
+    static EMPTY: [u64; 2] = [0; 2];
+    EMPTY.as_ptr().addr() / 8 + 1
+}
+
+/// Gives class `c` a magazine. False without memory: the class stays cold.
+#[cold]
+#[inline(never)]
+pub fn warm(t: Tls, cache: &mut Cache, c: Class) -> bool {
+    if crate::config::get(Key::cache) == 0 {
+        return false;
+    }
+    let Some(hot) = hot_part(cache) else { return false };
+    let Some(w) = hot.take_window() else { return false };
+    let size = class::SIZES[c] as usize;
+    let mut capacity = policy::quiet_capacity(size);
+    if hot.quiet_bytes as usize + capacity * size > QUIET_BYTES {
+        capacity = 4;
+    }
+    hot.quiet_bytes += (capacity * size) as u32;
+    let h = hot.class(c);
+    h.capacity = capacity as u8;
+    h.loaded = capacity as u8;
+    h.turned = crate::clock::now();
+    super::cold::unstash(cache, c);
+    t.set_top(c, w.make_empty(capacity));
+    t.set_tag(c, tag_word(c, if class::is_line(c) { SHARED } else { cache.id }));
+    true
+}
+
+/// What the magazines of a thread that does not cycle may hold together.
+const QUIET_BYTES: usize = 64 << 10;
+
+/// The hot part, made at the first call.
+pub fn hot_part(cache: &mut Cache) -> Option<&'static mut Hot> {
+    let mut p = cache.hot.load(Relaxed);
+    if p.is_null() {
+        let place = window::take()?;
+        let Some(scratch) = window::take() else {
+            place.release();
+            return None;
+        };
+        p = place.slot(0).cast::<Hot>();
+        // SAFETY: a window is large enough (asserted above) and ours; all-zero is valid for every field but `scratch`.
+        unsafe {
+            p.cast::<u8>().write_bytes(0, size_of::<Hot>());
+            (&raw mut (*p).scratch).write(scratch);
+            scratch.slot(0).cast::<u8>().write_bytes(0, window::BYTES);
+        }
+        // ORDERING: Release, pairs with Acquire in `registry::owned`.
+        cache.hot.store(p, Release);
+    }
+    // SAFETY: the hot part of this thread's cache; the returned borrow does not outlive the call of the slow path.
+    Some(unsafe { &mut *p })
+}
+
+/// The hot part if there is one.
+#[inline]
+pub fn hot_of(cache: &Cache) -> Option<&'static mut Hot> {
+    let p = cache.hot.load(Relaxed);
+    // SAFETY: as in `hot_part`.
+    if p.is_null() { None } else { Some(unsafe { &mut *p }) }
+}
+
+/// The calling thread's words.
+#[inline]
+pub fn me() -> Tls {
+    tls()
+}
+
+/// Bytes of free blocks that the cache holds, roughly (it may belong to a running thread).
+///
+/// # Safety
+/// `cache` is registered and stays so.
+pub unsafe fn held_bytes(cache: *const Cache) -> usize {
+    // SAFETY: the caller's promise; fields of a running thread are read word by word and may be torn between words.
+    unsafe {
+        let mut bytes = super::medium::bytes((*(&raw const (*cache).medium)).load(Relaxed));
+        let t = Tls::from_ptr((*(&raw const (*cache).tls)).load(Relaxed));
+        let hot = (*(&raw const (*cache).hot)).load(Acquire);
+        for c in class::FIRST..FAST_COUNT {
+            let size = class::SIZES[c] as usize;
+            let stash = (&raw const (*cache).stash).cast::<usize>().add(c).read_volatile();
+            bytes += (stash & 15).count_ones() as usize * size;
+            if !hot.is_null() {
+                let h = (&raw const (*hot).classes).cast::<HotClass>().add(c);
+                let (capacity, loaded) = ((*h).capacity as usize, (*h).loaded as usize);
+                if capacity != 0 {
+                    let newest = t.top(c) & 255;
+                    bytes += ((loaded + 1).saturating_sub(newest) + (*h).spares as usize * loaded) * size;
+                }
+            }
+        }
+        bytes
+    }
+}

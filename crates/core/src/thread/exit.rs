@@ -1,0 +1,74 @@
+//! The end of a thread, and the thread that a fork left behind: everything a cache holds goes back.
+
+use super::cache::{Cache, hot_of};
+use super::tls::{Life, Tls};
+use super::{cold, magazine, medium, outbox, registry, window};
+use crate::space::pool;
+use crate::span::central;
+use crate::sync::Ordering::*;
+use aethalloc_base::class;
+use core::ptr::null_mut;
+
+/// The calling thread ends: its cache goes back. Later calls of the thread do without one.
+pub fn thread_ends(t: Tls) {
+    if t.life() != Life::Live {
+        return;
+    }
+    // SAFETY: a live thread's cache is its own.
+    let cache = unsafe { &mut *t.cache() };
+    t.set_limit(0);
+    abandon(t, cache);
+    t.set_cache(null_mut());
+    t.set_life(Life::Over);
+}
+
+/// Gives back everything that `cache` holds, and the cache itself. Its thread is the caller, or does not exist
+/// (a fork's child).
+pub fn abandon(t: Tls, cache: &'static mut Cache) {
+    drain(t, cache);
+    // Reads of `owned` by others end with this: no slab bears the id afterwards.
+    central::disown(cache.id);
+    for c in class::FIRST..class::FAST_COUNT {
+        t.set_tag(c, 0);
+    }
+    if let Some(hot) = hot_of(cache) {
+        for c in class::FIRST..class::FAST_COUNT {
+            if hot.class(c).capacity != 0 {
+                hot.class(c).capacity = 0;
+                magazine::loaded_window(t, c).release();
+            }
+        }
+        while hot.empties != 0 {
+            let w = window::from_number(hot.empties);
+            hot.empties = w.chained().0;
+            w.release();
+        }
+        if !hot.outbox.is_null() {
+            window::from_number(hot.outbox.addr()).release();
+        }
+        hot.scratch.release();
+    }
+    crate::stats::retire(cache);
+    registry::unregister(cache.id);
+    let (hot, medium) = (cache.hot.load(Relaxed), cache.medium.load(Relaxed));
+    // SAFETY: unregistered: nobody else reaches them; each came from its pool.
+    unsafe {
+        if !hot.is_null() {
+            pool::give(hot.cast());
+        }
+        if !medium.is_null() {
+            pool::give(medium.cast());
+        }
+        pool::give(core::ptr::from_mut(cache).cast());
+    }
+}
+
+/// Empties everything the cache holds; it stays usable.
+pub fn drain(t: Tls, cache: &mut Cache) {
+    outbox::drain_own(cache);
+    for c in class::FIRST..class::FAST_COUNT {
+        magazine::drain(t, cache, c);
+        cold::unstash(cache, c);
+    }
+    medium::drain(cache);
+}

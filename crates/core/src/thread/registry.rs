@@ -1,0 +1,93 @@
+//! All thread caches by owner id.
+//!
+//! An id is in use while page-map entries may bear it: it is given back only after every slab of the thread became
+//! common (`central::disown`). Slots: a cache's address, or `next free id << 1 | 1`.
+
+use super::cache::{Cache, Hot};
+use crate::space::{entry, meta};
+use crate::span::central::Owned;
+use crate::sync::{AtomicU32, Ordering::*};
+use aethalloc_base::class::Class;
+use aethalloc_sys::lock::Lock;
+use core::ptr::null_mut;
+
+static LOCK: Lock = Lock::new();
+/// First free id, 0: none.
+static FREE: AtomicU32 = AtomicU32::new(0);
+/// One past the largest id ever given.
+static TOP: AtomicU32 = AtomicU32::new(1);
+/// Caches registered now.
+static LIVE: AtomicU32 = AtomicU32::new(0);
+
+/// The registry's lock (the fork handlers take it).
+pub fn lock() -> &'static Lock {
+    &LOCK
+}
+
+/// Registers a cache; its id.
+pub fn register(cache: *mut Cache) -> Option<u32> {
+    let _held = LOCK.take();
+    let free = FREE.load(Relaxed);
+    let id = if free != 0 { free } else { TOP.load(Relaxed) };
+    if id >= entry::OWNERS {
+        return None;
+    }
+    let slot = meta::owner_slot(id as usize)?;
+    if free != 0 {
+        FREE.store((slot.load(Relaxed).addr() >> 1) as u32, Relaxed);
+    } else {
+        TOP.store(id + 1, Relaxed);
+    }
+    // ORDERING: Release, pairs with Acquire in `get`.
+    slot.store(cache.cast(), Release);
+    LIVE.fetch_add(1, Relaxed);
+    Some(id)
+}
+
+/// Gives an id back. Nothing bears it any more.
+pub fn unregister(id: u32) {
+    let _held = LOCK.take();
+    if let Some(slot) = meta::owner_slot(id as usize) {
+        slot.store(null_mut::<u8>().with_addr((FREE.load(Relaxed) as usize) << 1 | 1), Release);
+        FREE.store(id, Relaxed);
+        LIVE.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The cache with `id`, null if none.
+#[inline]
+pub fn get(id: u32) -> *mut Cache {
+    if id == 0 || id >= TOP.load(Relaxed) {
+        return null_mut();
+    }
+    // ORDERING: Acquire, pairs with Release in `register`. The slot was made writable before the id was given.
+    let p = meta::owner_slot(id as usize).map_or(null_mut(), |s| s.load(Acquire));
+    if p.addr() & 1 == 1 { null_mut() } else { p.cast() }
+}
+
+/// The lists of own slabs of thread `id` and class `c`; `None` for tags that are no thread.
+#[inline]
+pub fn owned(id: u32, c: Class) -> Option<&'static Owned> {
+    let cache = get(id);
+    if cache.is_null() {
+        return None;
+    }
+    // SAFETY: a registered cache and its hot part live until `unregister`, which comes after `disown`; callers hold the
+    // class lock, and found the id in a slab of that class that `disown` has not reached yet, or own the cache.
+    unsafe { Hot::owned((*(&raw const (*cache).hot)).load(Acquire), c) }
+}
+
+/// Every registered cache, for statistics, drains and a fork's child.
+pub fn each(mut f: impl FnMut(*mut Cache)) {
+    for id in 1..TOP.load(Acquire) {
+        let cache = get(id);
+        if !cache.is_null() {
+            f(cache);
+        }
+    }
+}
+
+/// Caches registered now.
+pub fn live() -> usize {
+    LIVE.load(Relaxed) as usize
+}
