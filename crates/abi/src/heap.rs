@@ -60,36 +60,6 @@ pub unsafe extern "C" fn reallocarray(ptr: *mut u8, count: usize, size: usize) -
     }
 }
 
-/// `void cfree(void *ptr)`: the old name of `free`.
-///
-/// # Safety
-/// As `free`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cfree(ptr: *mut u8) {
-    // SAFETY: the caller's promise.
-    unsafe { front::deallocate(ptr) }
-}
-
-/// `void free_sized(void *ptr, size_t size)` (C23)
-///
-/// # Safety
-/// As `free`; `size` is what the object was asked with.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn free_sized(ptr: *mut u8, size: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { front::deallocate_sized(ptr, size) }
-}
-
-/// `void free_aligned_sized(void *ptr, size_t alignment, size_t size)` (C23)
-///
-/// # Safety
-/// As `free`; `alignment` and `size` are what the object was asked with.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn free_aligned_sized(ptr: *mut u8, _alignment: usize, size: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { front::deallocate_sized(ptr, size) }
-}
-
 /// A block at a multiple of `align`, a power of two; null when `size` or `align` is more than an object can have.
 pub fn aligned(align: usize, size: usize) -> *mut u8 {
     if size > MAX_OBJECT || align > MAX_OBJECT {

@@ -27,6 +27,7 @@
 mod cpp;
 mod ctl;
 mod fail;
+mod foreign;
 mod heap;
 mod hot;
 mod life;

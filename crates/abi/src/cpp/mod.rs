@@ -4,7 +4,6 @@
 //! leaves by a jump, with its own arguments still in place, to whoever can do that: see [`failed`]. The trampolines
 //! here are assembly because only that makes the jump certain: when the exception passes, no frame of ours is left.
 
-mod delete;
 mod failed;
 mod next;
 #[cfg_attr(target_arch = "x86_64", path = "retry_x86_64.rs")]

@@ -13,6 +13,12 @@ use aethalloc_base::units::{UNIT, UNIT_SHIFT};
 /// `malloc`: a block of at least `size` bytes, 16-byte aligned (`size` 0: a unique block); null when memory is out.
 #[inline]
 pub fn allocate(size: usize) -> *mut u8 {
+    allocate_or(size, allocate_slow)
+}
+
+/// As [`allocate`], with the slow path to leave by.
+#[inline]
+pub fn allocate_or(size: usize, slow: extern "C" fn(usize) -> *mut u8) -> *mut u8 {
     let t = tls();
     let n = size.wrapping_sub(1);
     if n < t.limit() {
@@ -26,7 +32,7 @@ pub fn allocate(size: usize) -> *mut u8 {
             return super::pointer(p);
         }
     }
-    allocate_slow(size)
+    slow(size)
 }
 
 /// `free`: null is allowed.

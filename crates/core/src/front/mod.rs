@@ -16,7 +16,7 @@ use crate::{foreign, thread};
 use aethalloc_base::class::{self, SMALL_MAX};
 use aethalloc_base::units::{GRANULE, PAGE, UNIT, round_up};
 
-pub use fast::{allocate, deallocate};
+pub use fast::{allocate, allocate_or, deallocate};
 pub use small::{allocate_slow, deallocate_slow, deallocate_suspect};
 
 /// The pointer to the block at `address`: every pointer handed out is made here. The arenas' memory was exposed by the

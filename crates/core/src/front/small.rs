@@ -99,7 +99,7 @@ fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
         return;
     }
     if t.tag(c) == entry::tag_word(c, tag) {
-        if is_in_window(t, c, was, p) {
+        if is_in_window(t, cache, c, was, p) {
             violation::double_free(p, s.size);
         }
         if push(t, cache, c, p, state) {
@@ -125,11 +125,12 @@ fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
     }
 }
 
-/// The sparse set: slot `was` of the loaded window holds `p` and is in use.
-fn is_in_window(t: Tls, c: Class, was: u8, p: usize) -> bool {
-    let top = t.top(c);
+/// The sparse set: slot `was` of the loaded window is in use and holds `p`.
+fn is_in_window(t: Tls, cache: &Cache, c: Class, was: u8, p: usize) -> bool {
+    let Some(hot) = cache::hot_of(cache) else { return false };
+    let (top, was) = (t.top(c), was as usize);
     let w = window::from_number((top * 8) & !(window::BYTES - 1));
-    was as usize >= top & 255 && w.get(was as usize) == p
+    was >= top & 255 && was <= hot.class(c).loaded as usize && w.get(was) == p
 }
 
 fn push(t: Tls, cache: &mut Cache, c: Class, p: usize, state: &crate::sync::AtomicU8) -> bool {
