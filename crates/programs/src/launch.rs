@@ -130,7 +130,7 @@ impl<'a> Launch<'a> {
         let trace = self.run.traces().join(format!("{}.exec", self.number));
         let mut command = Command::new("strace");
         command
-            .args(["-f", "-ff", "-qq", "--seccomp-bpf", "-v", "-s", "1000000"])
+            .args(["-f", "-ff", "-q", "--seccomp-bpf", "-v", "-s", "1000000"])
             .args(["-e", "trace=execve,execveat", "-e", "signal=none", "-o"])
             .arg(&trace);
         if let Some(library) = &self.run.library {

@@ -27,12 +27,14 @@ const USAGE: &str = "\
 usage: aethalloc-programs [--quick|--full] [--library FILE] [--allow-missing] [PROGRAM...]
   --list     names the programs
   --needs    prints the Debian packages that are missing, one a line
+  --keep     keeps the folders of the runs (inputs, outputs, traces)
   --table    also writes docs/compatibility.md";
 
 struct Options {
     level: Level,
     library: PathBuf,
     allow_missing: bool,
+    keep: bool,
     action: Action,
     names: Vec<String>,
 }
@@ -94,6 +96,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             .unwrap_or(Level::Normal),
         library: default_library(),
         allow_missing: std::env::var_os("AETHALLOC_TEST_ALLOW_MISSING").is_some(),
+        keep: false,
         action: Action::Run,
         names: Vec::new(),
     };
@@ -102,6 +105,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--quick" => options.level = Level::Quick,
             "--full" => options.level = Level::Full,
             "--allow-missing" => options.allow_missing = true,
+            "--keep" => options.keep = true,
             "--list" => options.action = Action::List,
             "--needs" => options.action = Action::Needs,
             "--table" => options.action = Action::Table,
@@ -155,7 +159,12 @@ fn run_all(selected: &[&Program], options: &Options) -> Result<bool, String> {
         };
         println!("test {} ... {word}", program.name);
         verdicts.push(Verdict { program, outcome });
-        let _ = std::fs::remove_dir_all(&folder);
+        if !options.keep {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+    if options.keep {
+        println!("kept: {}", base.keep().display());
     }
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored\n");

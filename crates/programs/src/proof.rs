@@ -19,18 +19,27 @@ pub struct Proof {
     pub images: usize,
     /// Children that were forked and went on without a new image.
     pub forks: usize,
-    /// Allocations that processes reported at exit.
+    /// Allocations that processes reported at exit, forked children not included.
     pub allocations: u64,
     /// Program images that were started without the library's variables, by the program's own doing.
     pub without: usize,
+    /// Program images that were killed before they could report.
+    pub killed: usize,
 }
 
 /// One line of the `stats_file`.
 #[derive(Debug)]
 enum Event {
-    Start { pid: u32, exe: String },
+    Start {
+        pid: u32,
+        exe: String,
+    },
     Fork,
-    Exit { exe: String, allocations: u64 },
+    Exit {
+        pid: u32,
+        exe: String,
+        allocations: u64,
+    },
 }
 
 /// Checks a run of `program`.
@@ -49,16 +58,18 @@ fn event(line: &str) -> Result<Event, Failure> {
         let exe = value["exe"].as_str().ok_or_else(bad)?;
         Ok::<_, Failure>(exe.rsplit('/').next().unwrap_or(exe).to_owned())
     };
+    let pid = || {
+        let pid = value["pid"].as_u64().and_then(|p| p.try_into().ok());
+        pid.ok_or_else(bad)
+    };
     match value["event"].as_str() {
         Some("start") => Ok(Event::Start {
-            pid: value["pid"]
-                .as_u64()
-                .and_then(|p| p.try_into().ok())
-                .ok_or_else(bad)?,
+            pid: pid()?,
             exe: exe()?,
         }),
         Some("fork") => Ok(Event::Fork),
         Some("exit") => Ok(Event::Exit {
+            pid: pid()?,
             exe: exe()?,
             allocations: value["allocations"].as_u64().ok_or_else(bad)?,
         }),
@@ -83,14 +94,21 @@ fn hold_against(
                 names.insert(exe.as_str());
             }
             Event::Fork => proof.forks += 1,
-            Event::Exit { exe, allocations } => {
+            Event::Exit {
+                pid,
+                exe,
+                allocations,
+            } => {
                 let excused = IDLE.iter().chain(own_allocator).any(|name| name == exe);
                 if *allocations == 0 && !excused {
                     return Err(format!(
                         "{exe} ended without an allocation from the library"
                     ));
                 }
-                proof.allocations += allocations;
+                // A forked child's count starts with its parent's.
+                if starts.contains_key(pid) {
+                    proof.allocations += allocations;
+                }
             }
         }
     }
@@ -104,6 +122,7 @@ fn hold_against(
         }
         match starts.get_mut(&exec.pid) {
             Some(left) if *left > 0 => *left -= 1,
+            _ if exec.killed => proof.killed += 1,
             _ => {
                 return Err(format!(
                     "process {} ({}) ran without the library",
@@ -133,6 +152,7 @@ mod tests {
             pid,
             path: "/bin/true".into(),
             preloaded,
+            killed: false,
         }
     }
 
@@ -157,6 +177,7 @@ mod tests {
             forks: 1,
             allocations: 3,
             without: 1,
+            killed: 0,
         };
         assert_eq!(proof, Ok(wanted));
     }
@@ -167,6 +188,14 @@ mod tests {
         assert!(hold_against(&two, &events(&[START, EXIT]), &[], &[]).is_err());
         let twice = [exec(5, true), exec(5, true)];
         assert!(hold_against(&twice, &events(&[START, EXIT]), &[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_process_that_was_killed_at_once_is_excused() {
+        let mut killed = exec(6, true);
+        killed.killed = true;
+        let proof = hold_against(&[exec(5, true), killed], &events(&[START, EXIT]), &[], &[]);
+        assert_eq!(proof.map(|p| p.killed), Ok(1));
     }
 
     #[test]

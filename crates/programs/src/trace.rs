@@ -14,6 +14,8 @@ pub struct Exec {
     pub path: String,
     /// Whether its environment had `LD_PRELOAD` with the library.
     pub preloaded: bool,
+    /// Whether it was ended by SIGKILL, perhaps before it could report anything.
+    pub killed: bool,
 }
 
 /// All that the traces in `folder` hold.
@@ -29,7 +31,13 @@ pub fn read(folder: &Path, library: &str) -> Result<Vec<Exec>, Failure> {
         let Ok(pid) = pid.parse() else { continue };
         let text = std::fs::read(entry.path()).map_err(|e| format!("{name}: {e}"))?;
         let text = String::from_utf8_lossy(&text);
+        let before = execs.len();
         execs.extend(text.lines().filter_map(|line| exec(line, pid, library)));
+        if text.trim_end().ends_with("+++ killed by SIGKILL +++")
+            && let Some(last) = execs[before..].last_mut()
+        {
+            last.killed = true;
+        }
     }
     Ok(execs)
 }
@@ -53,6 +61,7 @@ fn exec(line: &str, pid: u32, library: &str) -> Option<Exec> {
         pid: moved.unwrap_or(pid),
         path,
         preloaded,
+        killed: false,
     })
 }
 
@@ -92,7 +101,8 @@ mod tests {
             Exec {
                 pid: 7,
                 path: "/bin/sh".into(),
-                preloaded: true
+                preloaded: true,
+                killed: false,
             }
         );
         let without = r#"execve("/bin/true", ["LD_PRELOAD=/l/libaethalloc.so"], []) = 0"#;

@@ -46,6 +46,7 @@ impl fmt::Display for Figures {
             forks,
             allocations,
             without,
+            killed,
         } = self.proof;
         write!(
             f,
@@ -55,6 +56,9 @@ impl fmt::Display for Figures {
         )?;
         if without > 0 {
             write!(f, ", {without} started without the environment")?;
+        }
+        if killed > 0 {
+            write!(f, ", {killed} killed before they could report")?;
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ pub const TCL: Program = Program {
     task: "a script with dictionaries, lists, regular expressions and namespaces",
     tools: &[tool("tclsh", "tcl")],
     processes: &["tclsh8.6"],
-    task_fn: |run| script(run, "tclsh", include_str!("../../data/tcl.tcl"), [1, 10]),
+    task_fn: |run| script(run, "tclsh", include_str!("../../data/tcl.tcl"), [1, 25]),
     ..interpreter(Level::Normal)
 };
 
@@ -79,7 +79,7 @@ pub const AWK: Program = Program {
     task: "counts, joins and sorts words of a text",
     tools: &[tool("gawk", "gawk")],
     processes: &["gawk"],
-    task_fn: |run| script(run, "gawk", include_str!("../../data/words.awk"), [1, 20]),
+    task_fn: |run| script(run, "gawk", include_str!("../../data/words.awk"), [1, 10]),
     ..interpreter(Level::Normal)
 };
 

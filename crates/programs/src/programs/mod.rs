@@ -3,9 +3,13 @@
 mod gcc;
 mod git;
 mod interpreters;
+mod languages;
+mod media;
+mod postgres;
 mod python;
 mod redis;
 mod servers;
+mod system;
 mod tools;
 
 use crate::program::Program;
@@ -31,4 +35,14 @@ pub const ALL: &[&Program] = &[
     &interpreters::PHP,
     &interpreters::TCL,
     &interpreters::AWK,
+    &python::PYTHON_PROCESSES,
+    &postgres::POSTGRES,
+    &languages::JAVA,
+    &languages::GO,
+    &languages::CARGO,
+    &media::FFMPEG,
+    &media::LIBREOFFICE,
+    &media::CHROMIUM,
+    &system::APT,
+    &system::SYSTEMD,
 ];

@@ -18,24 +18,44 @@ pub const PYTHON: Program = Program {
     processes: &["python3"],
     own_allocator: &[],
     note: "",
-    task_fn: own_tests,
+    task_fn: |run| {
+        let long = if run.level == Level::Quick { &[] } else { LONG };
+        let tests: Vec<&str> = SHORT.iter().chain(long).copied().collect();
+        own_tests(run, &tests, run.size(300, 1000))
+    },
+};
+
+/// Event loops, pools of processes and of threads.
+pub const PYTHON_PROCESSES: Program = Program {
+    name: "python3-processes",
+    task: "its own tests of asyncio, concurrent futures and multiprocessing (`PYTHONMALLOC=malloc`)",
+    from: Level::Full,
+    task_fn: |run| own_tests(run, PROCESSES, 1000),
+    ..PYTHON
 };
 
 const SHORT: &[&str] = &["test_dict", "test_list", "test_json", "test_gc"];
 const LONG: &[&str] = &["test_re", "test_threading", "test_subprocess"];
+const PROCESSES: &[&str] = &[
+    "test_asyncio",
+    "test_concurrent_futures",
+    "test_multiprocessing_fork",
+    "test_multiprocessing_forkserver",
+];
 
-fn own_tests(run: &Run) -> Result<Facts, Failure> {
-    let long = if run.level == Level::Quick { &[] } else { LONG };
+/// Runs `names`, which hold at least `enough` test cases.
+fn own_tests(run: &Run, names: &[&str], enough: usize) -> Result<Facts, Failure> {
     run.launch("python3")
         .args(["-m", "test", "--junit-xml"])
         .arg(run.path("result.xml").to_string_lossy())
-        .args(SHORT.iter().chain(long))
+        .args(names)
         .env("PYTHONMALLOC", "malloc")
+        .limit(900)
         .ok()?;
     let report = run.read("result.xml")?;
     let report = String::from_utf8_lossy(&report);
     let tests = report.matches("<testcase ").count();
-    if tests < run.size(300, 1000) {
+    if tests < enough {
         return Err(format!("only {tests} tests ran"));
     }
     Ok(vec![("outcomes".into(), outcomes(&report).into_bytes())])

@@ -22,23 +22,29 @@ pub const REDIS: Program = Program {
     processes: &["redis-check-rdb", "redis-benchmark", "redis-cli"],
     own_allocator: &[],
     note: "",
-    task_fn: |run| serve(run, &[]),
+    task_fn: |run| serve(run, run.size(5_000, 60_000), &[]),
 };
 
 /// The server with threads that read and write for it.
 pub const REDIS_THREADS: Program = Program {
     name: "redis-threads",
     from: Level::Normal,
-    task_fn: |run| serve(run, &["--io-threads", "2", "--io-threads-do-reads", "yes"]),
+    task_fn: |run| {
+        serve(
+            run,
+            run.size(1_000, 10_000),
+            &["--io-threads", "2", "--io-threads-do-reads", "yes"],
+        )
+    },
     ..REDIS
 };
 
 const TESTS: &str = "set,get,incr,lpush,rpush,lpop,sadd,hset,spop,zadd,lrange_100,mset";
 
-fn serve(run: &Run, extra: &[&str]) -> Result<Facts, Failure> {
+fn serve(run: &Run, requests: usize, extra: &[&str]) -> Result<Facts, Failure> {
     let mut facts = Facts::new();
     let server = Server::start(run, extra)?;
-    let requests = run.size(5_000, 60_000).to_string();
+    let requests = requests.to_string();
     let load = run
         .launch("redis-benchmark")
         .args(["-p", &server.port, "-n", &requests, "-t", TESTS])

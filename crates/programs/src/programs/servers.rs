@@ -129,7 +129,7 @@ fn memcached(run: &Run) -> Result<Facts, Failure> {
         .start()?;
     server.wait_until("listening", || connect(port).is_ok())?;
     run.must_be_active(&server)?;
-    let steps = run.size(2_000, 30_000);
+    let steps = run.size(2_000, 9_000);
     let sums = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|id| scope.spawn(move || client(port, id, steps)))

@@ -46,7 +46,7 @@ pub const Z3: Program = Program {
 
 /// Queens on a board, a multiplication to take apart, and a chain of array writes.
 fn z3(run: &Run) -> Result<Facts, Failure> {
-    let queens = run.size(8, 14);
+    let queens = run.size(8, 18);
     let mut text = String::from("(set-option :smt.random_seed 1)\n");
     // Writing to a String cannot fail.
     for i in 0..queens {
@@ -69,7 +69,7 @@ fn z3(run: &Run) -> Result<Facts, Failure> {
          (assert (bvult b #x0010000))(check-sat)\n(get-model)\n(reset)\n",
     );
     text.push_str("(declare-const m0 (Array Int Int))\n");
-    let chain = run.size(60, 400);
+    let chain = run.size(60, 4000);
     for i in 1..=chain {
         let from = i - 1;
         let _ = writeln!(
@@ -98,7 +98,7 @@ pub const GHOSTSCRIPT: Program = Program {
 };
 
 fn ghostscript(run: &Run) -> Result<Facts, Failure> {
-    let pages = run.size(1, 6);
+    let pages = run.size(1, 8);
     let script = include_str!("../../data/pages.ps");
     run.write("pages.ps", script.replace("@PAGES@", &pages.to_string()))?;
     let gs = |device: &str, resolution: &str, file: &str| {
