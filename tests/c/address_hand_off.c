@@ -39,7 +39,7 @@ static void *all_cycles(void *number) {
 
 /* What the heap occupies: by its own figures where it has them, and by the kernel's. */
 static size_t mapped_bytes(void) {
-    if (!mallctl) return 0;
+    if (!IS_THERE(mallctl)) return 0;
     uint64_t epoch = 1;
     size_t value = 0, length = sizeof value;
     CHECK(mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) == 0, "mallctl(epoch)");

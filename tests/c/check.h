@@ -97,8 +97,10 @@ __attribute__((unused)) static size_t resident_bytes(void) {
 /* Functions that glibc lacks: weak where the allocator comes by LD_PRELOAD, strong where it is linked in. */
 #ifdef LINKED_WITH_ARCHIVE
 #define OURS
+#define IS_THERE(function) 1
 #else
 #define OURS __attribute__((weak))
+#define IS_THERE(function) ((function) != NULL)
 #endif
 OURS void cfree(void *);
 OURS void free_sized(void *, size_t);

@@ -72,7 +72,8 @@ static void refusals(void) {
 }
 
 int main(void) {
-    CHECK(mallocx && rallocx && xallocx && sallocx && dallocx && sdallocx && nallocx, "not all of the family are there");
+    CHECK(IS_THERE(mallocx) && IS_THERE(rallocx) && IS_THERE(xallocx) && IS_THERE(sallocx), "not all of the family are there");
+    CHECK(IS_THERE(dallocx) && IS_THERE(sdallocx) && IS_THERE(nallocx), "not all of the family are there");
     sizes_agree();
     zero_flag();
     resizing();

@@ -38,7 +38,7 @@ static void memory_is_used_again(void) {
 
 static void sizes_told(void) {
     if (on_oracle()) return; /* glibc 2.36 has none of them */
-    CHECK(cfree && free_sized && free_aligned_sized, "cfree, free_sized, free_aligned_sized: not all are there");
+    CHECK(IS_THERE(cfree) && IS_THERE(free_sized) && IS_THERE(free_aligned_sized), "not all of the family are there");
     cfree(malloc(100));
     cfree(NULL);
     free_sized(NULL, 0);

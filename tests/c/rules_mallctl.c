@@ -75,7 +75,7 @@ static void refusals(void) {
 }
 
 int main(void) {
-    CHECK(mallctl && mallctlnametomib && mallctlbymib, "not all of the family are there");
+    CHECK(IS_THERE(mallctl) && IS_THERE(mallctlnametomib) && IS_THERE(mallctlbymib), "not all of the family are there");
     statistics_follow_the_program();
     version();
     by_number();

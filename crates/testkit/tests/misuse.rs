@@ -84,6 +84,11 @@ fn double_free_of_a_flushed_block() {
     test_library(|| small_double_free(Source::c("misuse_double_free_flushed")));
 }
 
+#[test]
+fn double_free_of_a_block_in_a_full_magazine() {
+    test_library(|| small_double_free(Source::c("misuse_double_free_late")));
+}
+
 /// The slab is gone: what is said about it may differ, the address may not.
 #[test]
 fn double_free_of_released_memory() {
