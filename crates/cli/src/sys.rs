@@ -261,6 +261,31 @@ impl Drop for BlockedSignals {
     }
 }
 
+/// The CPUs that this thread may run on, those beyond 1023 left out. Empty if the kernel does not say.
+pub fn allowed_cpus() -> Vec<usize> {
+    // SAFETY: an all-zero cpu_set_t is the empty set; the kernel writes at most its size; CPU_ISSET is called with
+    // numbers below CPU_SETSIZE only.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::cpu_set_t>();
+        if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) != 0 {
+            return Vec::new();
+        }
+        (0..libc::CPU_SETSIZE as usize)
+            .filter(|cpu| libc::CPU_ISSET(*cpu, &set))
+            .collect()
+    }
+}
+
+/// Keeps the calling thread on `cpu`, one of [`allowed_cpus`]. If the kernel refuses, the thread stays where it may be.
+pub fn pin_this_thread(cpu: usize) {
+    // SAFETY: as in `allowed_cpus`; `cpu` came from there.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::cpu_set_t>();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set);
+    }
+}
+
 /// The address that a call of `malloc` from this program reaches.
 pub fn malloc_address() -> usize {
     libc::malloc as *const () as usize
@@ -295,6 +320,19 @@ mod tests {
         );
         assert!(may_execute(Path::new("/bin/sh")).is_ok());
         assert!(may_execute(Path::new("a\0b")).is_err());
+    }
+
+    #[test]
+    fn a_pinned_thread_stays() {
+        let all = allowed_cpus();
+        assert!(!all.is_empty());
+        let seen = std::thread::spawn(move || {
+            pin_this_thread(*all.last().unwrap());
+            (allowed_cpus(), all)
+        });
+        let (seen, all) = seen.join().unwrap();
+        assert_eq!(seen, all[all.len() - 1..]);
+        assert_eq!(allowed_cpus(), all);
     }
 
     #[test]

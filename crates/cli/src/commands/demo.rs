@@ -13,9 +13,12 @@ use crate::locate;
 /// of its own; rounds alternate between the allocators. Takes under a minute by default.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Seconds that the pipeline runs in each round, before 3 s of idling
+    /// Seconds that the pipeline runs in each round
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
+    /// Seconds that it then idles
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=600))]
+    idle: u32,
     /// Rounds on each allocator
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=99))]
     rounds: u32,
@@ -30,7 +33,7 @@ pub struct Args {
 /// Measures and prints.
 pub fn run(args: Args) -> Outcome<ExitCode> {
     let library = locate::library(args.lib.as_deref())?;
-    let plan = Plan::new(f64::from(args.seconds), args.rounds);
+    let plan = Plan::new(f64::from(args.seconds), f64::from(args.idle), args.rounds);
     let report = demo::measure(&plan, &library)?;
     if args.json {
         let text = serde_json::to_string_pretty(&report)

@@ -25,7 +25,7 @@ const PRELOAD: &str = "LD_PRELOAD";
 /// Preloads libaethalloc.so into PROGRAM and everything that it starts. Programs that the library cannot be
 /// preloaded into (statically linked, setuid, of another architecture) are refused with one line.
 #[derive(clap::Args)]
-#[command(after_help = "See --help for exit codes, the library's options and examples.", after_long_help = long_help())]
+#[command(override_usage = "aethalloc run [OPTIONS] [--] PROGRAM [ARGS]...", after_help = "See --help for exit codes, the library's options and examples.", after_long_help = long_help())]
 pub struct Args {
     /// The library to preload [default: $AETHALLOC_LIB, else beside this command]
     #[arg(long, value_name = "PATH")]

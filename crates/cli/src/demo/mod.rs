@@ -18,33 +18,33 @@ use round::Rounds;
 
 pub use table::table;
 
-/// Seconds of rest at the end of each round.
-const IDLE: f64 = 3.0;
 /// Seconds of the trial that sets the paced phase's rate.
 const TRIAL: f64 = 1.0;
 /// The share of a round's seconds in which packets go as fast as they can; the rest is paced.
 const FLOOD_SHARE: f64 = 0.6;
 /// The paced rate, as a share of what the system allocator reached in the trial.
-const PACED_LOAD: f64 = 0.5;
+const PACED_LOAD: f64 = 0.2;
 /// More threads of a kind than this show nothing new.
 const MOST_THREADS: usize = 8;
 
 /// What to measure.
 pub struct Plan {
     seconds: f64,
+    idle: f64,
     rounds: u32,
     receivers: usize,
     workers: usize,
 }
 
 impl Plan {
-    /// `seconds` per round, and one thread for each CPU that this process may use: half of them receive, half work.
-    pub fn new(seconds: f64, rounds: u32) -> Self {
+    /// `seconds` per round and `idle` ones behind them, and one thread for each CPU that this process may use: half of them receive, half work.
+    pub fn new(seconds: f64, idle: f64, rounds: u32) -> Self {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         let receivers = (cpus / 2).clamp(1, MOST_THREADS);
         let workers = cpus.saturating_sub(receivers).clamp(1, MOST_THREADS);
         Self {
             seconds,
+            idle,
             rounds,
             receivers,
             workers,
@@ -69,13 +69,13 @@ impl Plan {
             flood: self.seconds * FLOOD_SHARE,
             paced: self.seconds * (1.0 - FLOOD_SHARE),
             rate,
-            idle: IDLE,
+            idle: self.idle,
         }
     }
 
     /// How long everything takes.
     fn duration(&self) -> Duration {
-        let round = self.seconds + IDLE;
+        let round = self.seconds + self.idle;
         Duration::from_secs_f64(TRIAL + 2.0 * f64::from(self.rounds) * round)
     }
 }

@@ -9,13 +9,13 @@
 //!
 //! Three phases, every packet freed at the end of each:
 //!
-//! 1. **flood**: as many packets as go through. Twice a second the workers stand still until their rings are full, so
-//!    that each run has the same peak of live packets. Gives packets per second and CPU time per packet.
+//! 1. **flood**: as many packets as go through, with about 4000 under way. Twice a second the workers stand still until
+//!    65536 have piled up, so that each run has the same peak. Gives packets per second and CPU time per packet.
 //! 2. **paced**: bursts at a fixed rate, the same for every allocator, each packet stamped when it is received and read
 //!    off when it has been freed. Gives the delay from receive to free.
 //! 3. **idle**: all threads sleep. Gives the resident size at rest.
 //!
-//! Packets come from libc's `malloc`, so that `LD_PRELOAD` decides who serves them. Rings, histograms and thread handles
+//! Each thread has a CPU of its own where there are enough. Packets come from libc's `malloc`, so that `LD_PRELOAD` decides who serves them. Rings, histograms and thread handles
 //! are made before the first phase; while packets flow nothing else allocates.
 
 mod bell;
@@ -25,7 +25,7 @@ mod receive;
 mod work;
 
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,12 +33,15 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::fail::{Failure, Outcome};
-use crate::sys::Usage;
+use crate::sys::{self, Usage};
 use bell::Bell;
 use packet::Packet;
 
-/// Packets that fit into all rings together.
+/// Packets that fit into all rings together: what piles up while the workers stand still.
 const QUEUED: usize = 1 << 16;
+/// Packets that all rings together hold while the workers work. Below a cache's size, so that a run does not tip
+/// between short queues of warm packets and long ones of cold packets.
+const DEPTH: usize = 1 << 12;
 
 /// What to run, in seconds and packets per second.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,9 +114,13 @@ const PACED: u8 = 1;
 /// What all threads of a run share.
 struct Shared {
     config: Config,
+    /// CPUs that this process may use.
+    cpus: Vec<usize>,
     /// Time zero of all stamps.
     zero: Instant,
     phase: AtomicU8,
+    /// Workers that stand still now.
+    stalled: AtomicUsize,
     /// No packet will come any more.
     over: AtomicBool,
     /// A packet's content was not what was written, or malloc returned null.
@@ -134,8 +141,10 @@ impl Shared {
         let (r, w) = (config.receivers, config.workers);
         Self {
             config,
+            cpus: sys::allowed_cpus(),
             zero: Instant::now(),
             phase: AtomicU8::new(FLOOD),
+            stalled: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             corrupt: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
@@ -145,6 +154,25 @@ impl Shared {
             room: (0..r).map(|_| Bell::default()).collect(),
             arrived: (0..w).map(|_| Bell::default()).collect(),
             live_peak: AtomicU64::new(0),
+        }
+    }
+
+    /// Packets that one ring holds while the workers work.
+    fn depth(&self) -> usize {
+        (DEPTH / (self.config.receivers * self.config.workers)).max(receive::BURST)
+    }
+
+    /// A receive thread that found its rings at their depth goes on when one has drained to this.
+    fn low_water(&self) -> usize {
+        self.depth() / 2
+    }
+
+    /// Keeps the calling thread, number `thread` of all, on a CPU of its own if there are enough. Otherwise the
+    /// scheduler now and then puts both ends of a ring on one CPU, which measures how the machine is loaded: without
+    /// two CPUs at work, no lock is ever contended and no cache line ever moves.
+    fn pin(&self, thread: usize) {
+        if self.cpus.len() >= self.config.receivers + self.config.workers {
+            sys::pin_this_thread(self.cpus[thread]);
         }
     }
 

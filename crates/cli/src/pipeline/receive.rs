@@ -34,6 +34,7 @@ pub fn run(shared: &Shared, number: usize, output: Vec<Producer<Packet>>) {
         sizes: Sizes::new(number),
         sequence: 0,
     };
+    shared.pin(number);
     shared.gate.wait(); // flood begins
     receiver.flood();
     shared.gate.wait(); // flood is over
@@ -70,47 +71,61 @@ impl Receiver<'_> {
     /// Receives up to `most` packets for one worker that has room; waits if none has. `false` if memory ran out.
     fn burst(&mut self, most: usize, timed: bool) -> bool {
         let worker = self.worker_with_room();
-        let room = self.output[worker].slots().min(most);
+        let ring = &mut self.output[worker];
+        let room = ring.slots().min(most);
         let (mut packets, mut bytes) = (0, 0);
-        for _ in 0..room {
-            let len = self.sizes.draw();
-            let stamp = if timed { self.shared.stamp() } else { 0 };
-            let Some(packet) = Packet::receive(len, self.sequence, stamp) else {
-                self.shared.exhausted.store(true, Ordering::Relaxed);
-                break;
-            };
-            self.sequence += 1;
-            if self.output[worker].push(packet).is_err() {
-                // Only this thread fills the ring, and there was room.
-                unreachable!("a ring lost its room");
-            }
-            packets += 1;
-            bytes += len as u64;
+        // The worker sees the burst as a whole, when all of it has been received.
+        if let Ok(burst) = ring.write_chunk_uninit(room) {
+            burst.fill_from_iter((0..room).map_while(|_| {
+                let len = self.sizes.draw();
+                let stamp = if timed { self.shared.stamp() } else { 0 };
+                let packet = Packet::receive(len, self.sequence, stamp)?;
+                self.sequence += 1;
+                packets += 1;
+                bytes += len as u64;
+                Some(packet)
+            }));
+        }
+        let all = packets == room as u64;
+        if !all {
+            self.shared.exhausted.store(true, Ordering::Relaxed);
         }
         self.shared.received[self.number].add(packets, bytes);
         self.shared.arrived[worker].ring();
-        packets == room as u64
+        all
     }
 
-    /// The next worker in turn whose ring is not full.
+    /// The next worker in turn whose ring has room. If none has, waits until one has drained to the low-water mark, so
+    /// that a wake-up is worth thousands of packets.
     fn worker_with_room(&mut self) -> usize {
-        let workers = self.output.len();
-        let (output, turn) = (&self.output, self.turn);
-        let next = || {
-            (0..workers)
-                .map(|i| (turn + i) % workers)
-                .find(|worker| !output[*worker].is_full())
-        };
-        let mut found = next();
+        let turn = self.turn % self.output.len();
+        let depth = self.shared.depth();
+        let mut found = self.worker_below(turn, depth);
         if found.is_none() {
             let bell: &Bell = &self.shared.room[self.number];
             bell.wait(|| {
-                found = next();
+                found = self.worker_below(turn, self.shared.low_water() + 1);
                 found.is_some()
             });
         }
-        let worker = found.unwrap_or(turn % workers);
+        let worker = found.unwrap_or(turn);
         self.turn = worker + 1;
         worker
+    }
+
+    /// The first worker from `turn` on whose ring holds fewer than `depth` packets; while workers stand still, one
+    /// whose ring is not full.
+    fn worker_below(&self, turn: usize, depth: usize) -> Option<usize> {
+        let stalled = self.shared.stalled.load(Ordering::Relaxed) > 0;
+        let workers = self.output.len();
+        (0..workers).map(|i| (turn + i) % workers).find(|worker| {
+            let ring = &self.output[*worker];
+            let limit = if stalled {
+                ring.buffer().capacity()
+            } else {
+                depth
+            };
+            ring.buffer().capacity() - ring.slots() < limit
+        })
     }
 }

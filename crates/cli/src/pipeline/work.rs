@@ -31,6 +31,7 @@ pub fn run(
     mut input: Vec<Consumer<Packet>>,
     mut delays: Histogram<u64>,
 ) -> Histogram<u64> {
+    shared.pin(shared.config.receivers + number);
     let bell: &Bell = &shared.arrived[number];
     let mut next_stall = shared.zero + STALL_EVERY;
     loop {
@@ -43,7 +44,9 @@ pub fn run(
             let there = ring.slots().min(BATCH);
             if there > 0 {
                 free_batch(shared, number, ring, there, &mut delays);
-                shared.room[receiver].ring();
+                if ring.slots() <= shared.low_water() {
+                    shared.room[receiver].ring();
+                }
                 worked = true;
             }
         }
@@ -87,8 +90,12 @@ fn free_batch(
 fn stand_still(shared: &Shared, input: &[Consumer<Packet>]) {
     let end = Instant::now() + STALL_AT_MOST;
     let full = |ring: &Consumer<Packet>| ring.slots() == ring.buffer().capacity();
+    shared.stalled.fetch_add(1, Ordering::Relaxed);
+    // Those who wait at the depth may now fill up.
+    shared.room.iter().for_each(Bell::ring);
     while Instant::now() < end && !input.iter().all(full) {
         thread::sleep(Duration::from_micros(200));
     }
     shared.note_live();
+    shared.stalled.fetch_sub(1, Ordering::Relaxed);
 }
