@@ -87,15 +87,39 @@ pub unsafe fn hide_from_fork(at: *mut u8, len: usize) -> Result<(), Errno> {
     unsafe { call3(nr::MADVISE, at as usize, len, MADV_DONTFORK) }.map(|_| ())
 }
 
-/// Moves the pages of `from` to `to` (both mapped, `len` bytes); `from` stays mapped and reads zero.
-/// Needs Linux 5.7; any error leaves both ranges as they were.
+/// How a [`move_pages`] ended.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moved {
+    /// The pages are at `to`; `from` stays mapped and reads zero.
+    Yes,
+    /// Nothing changed.
+    No,
+    /// Nothing changed at `from`, but `to` may be a hole in the address space by now: never use it again.
+    Lost,
+}
+
+/// Moves the pages of `from` to `to` (both mapped, `len` bytes). Needs Linux 5.7.
+///
+/// In two steps: out of the reservation to a place of the kernel's choice (a failure changes nothing; from 6.16 back
+/// the kernel refuses a range of several mappings), then over `to`. The kernel unmaps `to` before it is sure of
+/// success, so that the second step must not be the one that can be refused.
 ///
 /// # Safety
 /// Both ranges are ours, page aligned and disjoint; nobody needs the contents of `to`.
-pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Result<(), Errno> {
-    let flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
-    // SAFETY: the caller's promise.
-    unsafe { call6(nr::MREMAP, [from as usize, len, len, flags, to as usize, 0]) }.map(|_| ())
+pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Moved {
+    // SAFETY: the caller's promise; `at` is a mapping that only this function knows.
+    unsafe {
+        let flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
+        let Ok(at) = call6(nr::MREMAP, [from as usize, len, len, flags, 0, 0]) else { return Moved::No };
+        if call6(nr::MREMAP, [at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to as usize, 0]).is_ok() {
+            return Moved::Yes;
+        }
+        let at: *mut u8 = core::ptr::with_exposed_provenance_mut(at);
+        core::ptr::copy_nonoverlapping(at, from, len);
+        unmap(at, len);
+        Moved::Lost
+    }
 }
 
 /// The limit of the process's resource `which` in bytes, `None` when infinite or unreadable.

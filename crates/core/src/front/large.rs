@@ -9,11 +9,14 @@ use crate::space::{self};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
 use aethalloc_base::options::Key;
 use aethalloc_base::units::{PAGE, UNIT, round_up, units_for};
-use aethalloc_sys::memory;
+use aethalloc_sys::memory::{self, Moved};
 use core::ptr::null_mut;
 
 /// Objects moved by `realloc` from this size on have their pages moved.
 const MOVE_BYTES: usize = 1 << 20;
+/// Moved pages keep a mapping of their own for ever, of which the kernel allows 65530 by default: then copy.
+const MOST_MOVES: usize = 4096;
+static MOVES: AtomicUsize = AtomicUsize::new(0);
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -87,7 +90,7 @@ pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
 /// Moves the object's pages to a larger run; null if that is not possible (the caller copies).
 pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut u8 {
     let old = pages * PAGE;
-    if size <= old || old < MOVE_BYTES || crate::config::get(Key::remap) == 0 {
+    if size <= old || old < MOVE_BYTES || MOVES.load(Relaxed) >= MOST_MOVES || crate::config::get(Key::remap) == 0 {
         return null_mut();
     }
     let to = allocate(size, UNIT, false);
@@ -95,10 +98,15 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
         return null_mut();
     }
     // SAFETY: two live objects of at least `old` bytes; nobody else uses either during realloc.
-    if unsafe { memory::move_pages(from, to, old) }.is_err() {
-        free_at(to);
-        return null_mut();
+    match unsafe { memory::move_pages(from, to, old) } {
+        Moved::Yes => {}
+        Moved::No => {
+            free_at(to);
+            return null_mut();
+        }
+        Moved::Lost => return null_mut(), // the run stays taken for ever
     }
+    MOVES.fetch_add(1, Relaxed);
     if entry::take_large(unit, pages).is_some() {
         BYTES.fetch_sub(old, Relaxed);
         COUNT.fetch_sub(1, Relaxed);
