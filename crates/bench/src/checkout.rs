@@ -91,11 +91,6 @@ impl Checkout {
         }
     }
 
-    /// The repository's root.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Where cargo builds.
     pub fn target_dir(&self) -> &Path {
         &self.target

@@ -1,26 +1,35 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::checkout::Checkout;
+use crate::definitions::{self, Workload};
 use crate::peers::{self, Absent, Peer};
-use crate::{interrupt, six};
+use crate::result::ResultFile;
+use crate::runner::{self, Plan};
+use crate::{bless, callgrind, compare, html, interrupt, machine, report, selfcheck, six};
 
-/// Measure allocators side by side.
+/// Measure allocators side by side, on unmodified programs.
+///
+/// Without a subcommand, runs a suite: every workload under every allocator, interleaved, and writes a result
+/// (JSON) and a page (HTML). Lower is better everywhere.
 #[derive(Debug, Parser)]
-#[command(version, about, long_about = None)]
+#[command(version)]
 pub struct Args {
     #[command(subcommand)]
-    command: Option<Action>,
+    action: Option<Action>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    suite: SuiteArgs,
 }
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Allocators, separated by commas: names, NAME=FILE.so, or all [default: the required ones]
+    /// Allocators, by commas: names, NAME=FILE.so, or all [default: the required ones]
     #[arg(long, global = true, value_delimiter = ',', value_name = "NAMES")]
     peers: Vec<String>,
     /// How often each program runs under each allocator
@@ -34,18 +43,61 @@ struct Common {
     retry_peers: bool,
 }
 
+#[derive(Debug, clap::Args)]
+struct SuiteArgs {
+    /// throughput, memory, latency, real, quick (all in miniature, for correctness) or all
+    #[arg(long, default_value = "throughput")]
+    suite: String,
+    /// Only these workloads, by commas
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    workloads: Vec<String>,
+    /// Where the result goes [default: target/bench/SUITE.json]
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+    /// Where the page goes [default: beside the result]
+    #[arg(long, value_name = "FILE.html")]
+    page: Option<PathBuf>,
+    /// Also count instructions per operation with callgrind
+    #[arg(long)]
+    instructions: bool,
+    /// A variable for what is measured, e.g. AETHALLOC_CONF=support:off
+    #[arg(long, value_name = "K=V")]
+    env: Vec<String>,
+    /// Compare two results instead of measuring
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
+    compare: Option<Vec<PathBuf>>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Run the six small measuring programs, each with its goal
     Six,
     /// Build or find the peers and print their versions
     Peers,
+    /// Print the suites and their workloads
+    List,
+    /// Write the page of an existing result
+    Page {
+        /// The result
+        result: PathBuf,
+        /// The page
+        page: PathBuf,
+    },
+    /// Check the bench itself: one library twice, and one slowed by 50 ns a call
+    SelfCheck,
+    /// Write the checksums of the definitions anew, from runs on the system's malloc
+    #[command(hide = true)]
+    Bless {
+        /// Only these workloads
+        names: Vec<String>,
+    },
 }
 
 /// Runs the bench; prints one line and returns 1 where it cannot.
 pub fn main_with(args: Args) -> ExitCode {
     match run(&args) {
-        Ok(code) => code,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(message) => {
             eprintln!("bench: {message}");
             ExitCode::FAILURE
@@ -53,21 +105,31 @@ pub fn main_with(args: Args) -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<ExitCode, String> {
+fn run(args: &Args) -> Result<bool, String> {
     let common = &args.common;
     if common.rounds == 0 {
         return Err("--rounds must be at least 1".into());
     }
+    if let Some([a, b]) = args.suite.compare.as_deref() {
+        print!(
+            "{}",
+            compare::text(&ResultFile::load(a)?, &ResultFile::load(b)?)?
+        );
+        return Ok(true);
+    }
+    if let Some(Action::Page { result, page }) = &args.action {
+        return html::write(&ResultFile::load(result)?, page).map(|()| true);
+    }
     let checkout = Checkout::open(!common.no_build)?;
-    match args.command {
+    match &args.action {
+        None => suite(&checkout, common, &args.suite),
+        Some(Action::Six) => {
+            let peers = prepare(&checkout, common, &["aethalloc", "glibc", "mimalloc"])?.0;
+            interrupt::install();
+            six::run(&checkout, &peers, common.rounds)
+        }
         Some(Action::Peers) => {
-            let all = ["all".to_string()];
-            let names = if common.peers.is_empty() {
-                &all
-            } else {
-                &common.peers[..]
-            };
-            let (peers, absent) = prepare(&checkout, common, names)?;
+            let (peers, absent) = prepare(&checkout, common, &["all"])?;
             for peer in &peers {
                 let place = peer
                     .library
@@ -76,43 +138,147 @@ fn run(args: &Args) -> Result<ExitCode, String> {
                     .unwrap_or_default();
                 println!("{:<15} {:<28} {place}", peer.name, peer.version);
             }
-            absent
-                .iter()
-                .for_each(|a| println!("{:<15} absent: {}", a.name, a.reason));
-            Ok(ExitCode::SUCCESS)
+            Ok(absent.is_empty())
         }
-        Some(Action::Six) | None => {
-            let names = ["aethalloc", "glibc", "mimalloc"].map(str::to_string);
-            let names = if common.peers.is_empty() {
-                &names
-            } else {
-                &common.peers[..]
-            };
-            let (peers, absent) = prepare(&checkout, common, names)?;
-            absent
-                .iter()
-                .for_each(|a| eprintln!("bench: peer {} is left out: {}", a.name, a.reason));
+        Some(Action::List) => {
+            for workload in definitions::all(&checkout)? {
+                println!(
+                    "{:<12} {:<24} {}",
+                    workload.suite, workload.name, workload.about
+                );
+            }
+            Ok(true)
+        }
+        Some(Action::SelfCheck) => {
             interrupt::install();
-            let rows = six::run(&checkout, &peers, common.rounds)?;
-            let missed = rows
-                .iter()
-                .flat_map(|r| &r.cells)
-                .filter(|c| c.holds == Some(false))
-                .count();
-            Ok(if missed == 0 && rows.len() == 7 {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            selfcheck::run(&checkout, common.rounds.max(9))
         }
+        Some(Action::Bless { names }) => bless::bless(&checkout, names).map(|()| true),
+        Some(Action::Page { .. }) => Ok(true),
     }
 }
 
+/// Measures a suite. False if a run failed or was wrong, or Ctrl-C came.
+fn suite(checkout: &Checkout, common: &Common, args: &SuiteArgs) -> Result<bool, String> {
+    let workloads =
+        definitions::choose(&definitions::all(checkout)?, &args.suite, &args.workloads)?;
+    let env = args
+        .env
+        .iter()
+        .map(|word| variable(word))
+        .collect::<Result<Vec<_>, _>>()?;
+    let out = args.out.clone().unwrap_or_else(|| {
+        checkout
+            .target_dir()
+            .join(format!("bench/{}.json", args.suite))
+    });
+    let page = args
+        .page
+        .clone()
+        .unwrap_or_else(|| out.with_extension("html"));
+    let (peers, absent) = prepare(checkout, common, &[])?;
+    if peers.is_empty() {
+        return Err("none of the chosen allocators can be run".into());
+    }
+    let mut result = ResultFile::new(
+        &args.suite,
+        common.rounds,
+        machine::look(),
+        checkout.commit(),
+    );
+    result.peers = peers.clone();
+    result.absent = absent;
+    note_load(&mut result);
+    for (name, value) in &env {
+        result
+            .disturbances
+            .push(format!("measured with {name}={value}"));
+    }
+    interrupt::install();
+    let finished = measure(
+        checkout,
+        common,
+        &workloads,
+        &peers,
+        &env,
+        &mut result,
+        &out,
+        args.instructions,
+    )?;
+    html::write(&result, &page)?;
+    print!("{}", report::text(&result));
+    print!("{}", report::standings_text(&result, "aethalloc"));
+    println!("result: {}\npage:   {}", out.display(), page.display());
+    if !finished {
+        eprintln!("bench: interrupted: what was finished is in the result");
+    }
+    let failed = result
+        .workloads
+        .iter()
+        .flat_map(|w| &w.cells)
+        .any(|c| c.failed.is_some());
+    Ok(finished && !failed)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn measure(
+    checkout: &Checkout,
+    common: &Common,
+    workloads: &[Workload],
+    peers: &[Peer],
+    env: &[(String, String)],
+    result: &mut ResultFile,
+    out: &std::path::Path,
+    instructions: bool,
+) -> Result<bool, String> {
+    let plan = Plan {
+        checkout,
+        peers,
+        workloads,
+        rounds: common.rounds,
+        env,
+        out: out.to_path_buf(),
+    };
+    let mut finished = runner::run(&plan, result)?;
+    if finished && instructions {
+        finished = callgrind::count(checkout, peers, workloads, result)?;
+        result.save(out)?;
+    }
+    Ok(finished)
+}
+
+fn note_load(result: &mut ResultFile) {
+    let (load, cpus) = (result.machine.load, result.machine.cpus);
+    if load > 0.5 * cpus as f64 {
+        result.disturbances.push(format!(
+            "the machine was busy at the start: load {load:.1} on {cpus} CPUs"
+        ));
+    }
+}
+
+fn variable(word: &str) -> Result<(String, String), String> {
+    match word.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err(format!("--env wants K=V, not '{word}'")),
+    }
+}
+
+/// The chosen peers, or the given default. Absent ones are named on standard error.
 fn prepare(
     checkout: &Checkout,
     common: &Common,
-    names: &[String],
+    default: &[&str],
 ) -> Result<(Vec<Peer>, Vec<Absent>), String> {
+    let default: Vec<String> = default.iter().map(|n| (*n).to_string()).collect();
+    let names = if common.peers.is_empty() {
+        &default
+    } else {
+        &common.peers
+    };
     let chosen = peers::choose(&peers::definitions(checkout)?, names)?;
-    Ok(peers::prepare(checkout, &chosen, common.retry_peers))
+    let (peers, absent) = peers::prepare(checkout, &chosen, common.retry_peers);
+    for one in &absent {
+        eprintln!("bench: {} is left out: {}", one.name, one.reason);
+    }
+    Ok((peers, absent))
 }

@@ -8,11 +8,24 @@
 //! The workloads are programs of their own (`bench-work`), on the system's malloc: only LD_PRELOAD decides
 //! which allocator that is. Nothing in them, and nothing here, treats one allocator differently.
 
+mod bless;
+mod callgrind;
 mod checkout;
 mod cli;
+mod compare;
+mod definitions;
+mod html;
 mod interrupt;
 mod launch;
+mod machine;
+mod neighbours;
 mod peers;
+mod progress;
+mod real;
+mod report;
+mod result;
+mod runner;
+mod selfcheck;
 mod six;
 mod stats;
 

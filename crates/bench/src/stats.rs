@@ -9,6 +9,9 @@ pub struct Summary {
     pub low: f64,
     /// Third quartile.
     pub high: f64,
+    /// Interval that holds the true median with 95 % (fewer runs: see `median_interval`), whatever the
+    /// distribution. This is the spread that is stated.
+    pub sure: (f64, f64),
     /// Smallest.
     pub min: f64,
     /// Largest.
@@ -29,20 +32,51 @@ impl Summary {
             median: quantile(&sorted, 0.5),
             low: quantile(&sorted, 0.25),
             high: quantile(&sorted, 0.75),
+            sure: median_interval(&sorted),
             min,
             max,
             count: sorted.len(),
         }
     }
 
-    /// Half the distance of the quartiles, as a share of the median: the spread that is stated.
+    /// The same in another unit.
+    pub fn scaled(&self, by: f64) -> Summary {
+        Summary {
+            median: self.median * by,
+            low: self.low * by,
+            high: self.high * by,
+            sure: (self.sure.0 * by, self.sure.1 * by),
+            min: self.min * by,
+            max: self.max * by,
+            count: self.count,
+        }
+    }
+
+    /// Half the width of the stated interval, as a share of the median.
     pub fn spread(&self) -> f64 {
         if self.median == 0.0 {
             0.0
         } else {
-            (self.high - self.low) / 2.0 / self.median
+            (self.sure.1 - self.sure.0) / 2.0 / self.median
         }
     }
+}
+
+/// The k-th smallest and k-th largest value, with the largest k for which the true median lies between them
+/// with at least 95 %; with fewer than six values smallest and largest, which is less (five: 94 %, three: 75 %).
+fn median_interval(sorted: &[f64]) -> (f64, f64) {
+    let n = sorted.len();
+    // Probability that at most k of n values fall below the median: the binomial's lower tail.
+    let mut probability = 0.5f64.powi(n as i32);
+    let mut tail = probability;
+    let mut k = 0;
+    while k + 1 < n.div_ceil(2) && tail <= 0.025 {
+        probability *= (n - k) as f64 / (k + 1) as f64;
+        tail += probability;
+        k += 1;
+    }
+    let k = k.saturating_sub(usize::from(tail > 0.025));
+    (sorted[k], sorted[n - 1 - k])
 }
 
 /// Linear between the two nearest of the sorted values.
@@ -82,8 +116,20 @@ mod tests {
     fn median_ignores_one_outlier() {
         let summary = Summary::of([1.0, 1.1, 0.9, 50.0, 1.0]);
         assert_eq!(summary.median, 1.0);
-        assert!(summary.spread() < 0.06, "{summary:?}");
+        assert!((summary.high - summary.low) < 0.21, "{summary:?}");
         assert_eq!((summary.min, summary.max, summary.count), (0.9, 50.0, 5));
+    }
+
+    #[test]
+    fn median_interval_by_order_statistics() {
+        let of = |n: usize| median_interval(&(1..=n).map(|v| v as f64).collect::<Vec<_>>());
+        // From tables of the sign test.
+        assert_eq!(of(1), (1.0, 1.0));
+        assert_eq!(of(5), (1.0, 5.0));
+        assert_eq!(of(6), (1.0, 6.0));
+        assert_eq!(of(9), (2.0, 8.0));
+        assert_eq!(of(15), (4.0, 12.0));
+        assert_eq!(of(20), (6.0, 15.0));
     }
 
     #[test]

@@ -65,6 +65,15 @@ pub fn library(
 fn key(checkout: &Checkout, definition: &Definition) -> Result<String, String> {
     let lock = checkout.peers_dir().join("Cargo.lock");
     let text = std::fs::read_to_string(&lock).map_err(|e| format!("{}: {e}", lock.display()))?;
+    if definition.krate.is_empty() {
+        let mut key = format!("{definition:?}\n");
+        for source in &definition.sources {
+            let path = checkout.peers_dir().join(source);
+            key +=
+                &std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+        return Ok(key);
+    }
     let package = format!("name = \"{}\"", definition.krate);
     let version = text
         .split("[[package]]")
@@ -160,7 +169,10 @@ fn from_sources(
     log: &Path,
     product: &Path,
 ) -> Result<(), String> {
-    let dir = crate_dir(checkout, definition, log)?;
+    let dir = match definition.krate.as_str() {
+        "" => checkout.peers_dir(),
+        _ => crate_dir(checkout, definition, log)?,
+    };
     let mut compile = compiler(definition.cxx);
     compile
         .args(["-O3", "-fPIC", "-shared", "-w", "-o"])

@@ -85,6 +85,7 @@ pub fn version(checkout: &Checkout, definition: &Definition, identity: &Identity
             .next()
             .unwrap_or_default()
             .to_string(),
+        _ if definition.krate.is_empty() => identity.glibc.clone(),
         _ => crate_version(checkout, &definition.krate),
     }
 }

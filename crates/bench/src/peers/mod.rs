@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkout::Checkout;
 
 /// One entry of `peers.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// What `--peers` calls it.
@@ -26,6 +26,9 @@ pub struct Definition {
     /// In the default set.
     #[serde(default)]
     pub required: bool,
+    /// For the bench's own use: not in `all`.
+    #[serde(default)]
+    hidden: bool,
     #[serde(default, rename = "crate")]
     krate: String,
     #[serde(default)]
@@ -59,10 +62,11 @@ pub struct Definition {
 }
 
 /// See `peers.toml`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// No preload.
+    #[default]
     None,
     /// A library of this workspace.
     Workspace,
@@ -122,7 +126,7 @@ pub fn choose(all: &[Definition], names: &[String]) -> Result<Vec<Definition>, S
         return Ok(all.iter().filter(|d| d.required).cloned().collect());
     }
     if names.iter().any(|n| n == "all") {
-        return Ok(all.to_vec());
+        return Ok(all.iter().filter(|d| !d.hidden).cloned().collect());
     }
     names.iter().map(|name| one(all, name)).collect()
 }
@@ -135,7 +139,7 @@ fn one(all: &[Definition], name: &str) -> Result<Definition, String> {
             title: name.to_string(),
             kind: Kind::Library,
             paths: vec![path],
-            ..empty()
+            ..Definition::default()
         });
     }
     all.iter().find(|d| d.name == name).cloned().ok_or_else(|| {
@@ -145,30 +149,6 @@ fn one(all: &[Definition], name: &str) -> Result<Definition, String> {
             names.join(" ")
         )
     })
-}
-
-fn empty() -> Definition {
-    Definition {
-        name: String::new(),
-        title: String::new(),
-        kind: Kind::None,
-        required: false,
-        krate: String::new(),
-        archive: String::new(),
-        cxx: false,
-        alias: Vec::new(),
-        source: String::new(),
-        target: String::new(),
-        product: String::new(),
-        options: Vec::new(),
-        sources: Vec::new(),
-        flags: Vec::new(),
-        paths: Vec::new(),
-        package: String::new(),
-        missing: String::new(),
-        version_prefix: String::new(),
-        note: String::new(),
-    }
 }
 
 /// Builds or finds each; what cannot be had comes back with its reason.

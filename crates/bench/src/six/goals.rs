@@ -67,7 +67,11 @@ pub fn tiny(bench: &Bench) -> Result<Vec<Row>, Failure> {
     let sizes: Vec<Result<f64, String>> = bench
         .interleave(&Program::new(&path, ["rss"]), 5)?
         .into_iter()
-        .map(|runs| Ok(median(&parse_all(&runs?)?, |v| v["rss_kib"].as_f64())))
+        .map(|runs| {
+            Ok(median(&parse_all(&runs?)?, |v| {
+                v["marks"]["end"]["rss_kib"].as_f64()
+            }))
+        })
         .collect();
     let glibc = bench.index("glibc");
     let base_size = glibc.and_then(|i| sizes[i].clone().ok());

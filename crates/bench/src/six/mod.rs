@@ -5,14 +5,12 @@
 
 mod goals;
 
-use serde::{Deserialize, Serialize};
-
 use crate::checkout::Checkout;
 use crate::launch::{Failure, Finished, Launcher, Program};
 use crate::peers::Peer;
 
 /// One printed row.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Row {
     /// What was measured.
     pub case: String,
@@ -23,14 +21,12 @@ pub struct Row {
 }
 
 /// One figure.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Cell {
     /// Which allocator.
     pub peer: String,
     /// The figure in words, or why there is none.
     pub text: String,
-    /// The figure.
-    pub value: Option<f64>,
     /// Whether the goal holds; none for the yardsticks and where there is no figure.
     pub holds: Option<bool>,
 }
@@ -43,15 +39,16 @@ struct Bench<'a> {
     rounds: usize,
 }
 
-/// Runs all six and prints each row as soon as it is there. Returns the rows; fewer after Ctrl-C.
-pub fn run(checkout: &Checkout, peers: &[Peer], rounds: usize) -> Result<Vec<Row>, String> {
+/// Runs all six and prints each row as soon as it is there. True if every judged goal holds.
+pub fn run(checkout: &Checkout, peers: &[Peer], rounds: usize) -> Result<bool, String> {
     let bench = Bench {
         checkout,
         launcher: Launcher::new(checkout)?,
         peers,
         rounds,
     };
-    let cases: [fn(&Bench) -> Result<Vec<Row>, Failure>; 6] = [
+    type Case = fn(&Bench) -> Result<Vec<Row>, Failure>;
+    let cases: [Case; 6] = [
         goals::pair,
         goals::tiny,
         goals::threads,
@@ -59,21 +56,24 @@ pub fn run(checkout: &Checkout, peers: &[Peer], rounds: usize) -> Result<Vec<Row
         goals::dormant,
         goals::fork,
     ];
-    let mut rows = Vec::new();
+    let mut holds = true;
     for case in cases {
         match case(&bench) {
             Ok(more) => {
                 more.iter().for_each(print);
-                rows.extend(more);
+                holds &= more
+                    .iter()
+                    .flat_map(|r| &r.cells)
+                    .all(|c| c.holds != Some(false));
             }
             Err(Failure::Interrupted) => {
                 eprintln!("interrupted: the rows above are complete");
-                break;
+                return Ok(false);
             }
             Err(Failure::Failed(message)) => return Err(message),
         }
     }
-    Ok(rows)
+    Ok(holds)
 }
 
 fn print(row: &Row) {
@@ -144,13 +144,11 @@ impl Bench<'_> {
                 Ok((value, text)) => Cell {
                     peer,
                     text,
-                    value: Some(value),
                     holds: self.judged(index).then(|| holds(value)),
                 },
                 Err(text) => Cell {
                     peer,
                     text,
-                    value: None,
                     holds: self.judged(index).then_some(false),
                 },
             }

@@ -19,8 +19,12 @@ fn main() {
     if std::env::args_os().len() > 1 {
         let memory = proc::memory();
         println!(
-            "{{\"rss_kib\":{},\"private_kib\":{}}}",
-            memory.rss_kib, memory.private_dirty_kib
+            "{{\"marks\":{{\"end\":{{\"rss_kib\":{},\"pss_kib\":{},\"private_dirty_kib\":{},\"anonymous_kib\":{},\"huge_kib\":{}}}}}}}",
+            memory.rss_kib,
+            memory.pss_kib,
+            memory.private_dirty_kib,
+            memory.anonymous_kib,
+            memory.huge_kib
         );
     }
 }

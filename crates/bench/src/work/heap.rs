@@ -50,10 +50,14 @@ impl Block {
             out_of_memory(size);
         }
         let mut block = Block { at, size };
-        // SAFETY: both bytes lie inside the block.
-        if unsafe { at.cast::<u64>().read_unaligned() } != 0
-            || unsafe { at.add(size as usize - 1).read() } != 0
-        {
+        // SAFETY: the first word and the last byte lie inside the block.
+        let (first, last) = unsafe {
+            (
+                at.cast::<u64>().read_unaligned(),
+                at.add(size as usize - 1).read(),
+            )
+        };
+        if first != 0 || last != 0 {
             block.corrupt();
         }
         block.stamp(tag);
@@ -106,6 +110,26 @@ impl Block {
         // SAFETY: the pointer came from malloc and is given up here.
         unsafe { libc::free(self.at.cast()) };
         stamp
+    }
+
+    /// Gives up the block as a plain pointer (for atomic slots).
+    #[inline]
+    pub fn into_raw(self) -> *mut u8 {
+        self.at
+    }
+
+    /// The block that `into_raw` gave up. Its size is in its stamp.
+    ///
+    /// # Safety
+    /// `at` came from `into_raw` and was not taken back before.
+    #[inline]
+    pub unsafe fn from_raw(at: *mut u8) -> Block {
+        // SAFETY: by the contract the block is alive and stamped.
+        let stamp = unsafe { at.cast::<u64>().read_unaligned() };
+        Block {
+            at,
+            size: (stamp >> 32) as u32,
+        }
     }
 
     /// Bytes asked for.

@@ -15,11 +15,21 @@ mod ring;
 mod rng;
 mod table;
 
+mod churn;
+mod containers;
 mod dormant;
 mod fork;
+mod fragmentation;
 mod handoff;
+mod larson;
+mod latency;
 mod pair;
+mod queues;
+mod sharing;
+mod single;
+mod stress;
 mod threads;
+mod week;
 
 use params::Params;
 use report::Report;
@@ -29,6 +39,27 @@ type Workload = fn(&mut Params) -> Report;
 
 const WORKLOADS: &[(&str, Workload)] = &[
     ("pair", pair::run),
+    ("random", single::random),
+    ("batch", single::batch),
+    ("realloc", single::realloc),
+    ("calloc", single::calloc),
+    ("aligned", single::aligned),
+    ("large", single::large),
+    ("larson", larson::run),
+    ("queues", queues::run),
+    ("batches", queues::batches),
+    ("mixed", stress::mixed),
+    ("crossing", stress::crossing),
+    ("sharing", sharing::run),
+    ("churn", churn::run),
+    ("words", containers::words),
+    ("btree", containers::btree),
+    ("trees", containers::trees),
+    ("digits", containers::digits),
+    ("messages", containers::messages),
+    ("fragmentation", fragmentation::run),
+    ("week", week::run),
+    ("latency", latency::run),
     ("threads", threads::run),
     ("handoff", handoff::run),
     ("dormant", dormant::run),

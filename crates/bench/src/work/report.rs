@@ -14,7 +14,7 @@ pub struct Report {
     /// Duration of the measured part.
     pub seconds: f64,
     /// Resident memory at named moments.
-    marks: Vec<(&'static str, Memory)>,
+    marks: Vec<(String, Memory)>,
     /// Further figures of this workload.
     extra: Vec<(String, f64)>,
 }
@@ -32,8 +32,8 @@ impl Report {
     }
 
     /// Adds memory as it was at a named moment.
-    pub fn mark(&mut self, name: &'static str, memory: Memory) {
-        self.marks.push((name, memory));
+    pub fn mark(&mut self, name: impl Into<String>, memory: Memory) {
+        self.marks.push((name.into(), memory));
     }
 
     /// Adds a figure.
@@ -56,7 +56,7 @@ impl Report {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.marks.iter().any(|(n, _)| *n == name)
+        self.marks.iter().any(|(n, _)| n == name)
     }
 
     /// The line.

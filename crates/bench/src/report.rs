@@ -1,0 +1,168 @@
+//! A result in words: a table, and where one allocator stands, losses first.
+
+use std::fmt::Write;
+
+use crate::result::{ResultFile, WorkloadResult};
+use crate::stats;
+
+/// What one allocator reached in one workload, against the best of the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Which workload.
+    pub workload: String,
+    /// Which other allocator was best.
+    pub best: String,
+    /// Own median to the best other's.
+    pub ratio: f64,
+    /// The stated intervals do not overlap.
+    pub clear: bool,
+}
+
+/// The peer that others are compared with: glibc where it ran, else the first.
+pub fn base(result: &ResultFile) -> Option<&str> {
+    let names = || result.peers.iter().map(|p| p.name.as_str());
+    names().find(|n| *n == "glibc").or_else(|| names().next())
+}
+
+/// Rows in which `peer` and another have a figure, worst first.
+pub fn standings(result: &ResultFile, peer: &str) -> Vec<Standing> {
+    let mut rows: Vec<Standing> = result
+        .workloads
+        .iter()
+        .filter_map(|w| standing(result, w, peer))
+        .collect();
+    rows.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
+    rows
+}
+
+fn standing(result: &ResultFile, workload: &WorkloadResult, peer: &str) -> Option<Standing> {
+    let own = workload.judged(peer)?;
+    let (best, figure) = result
+        .peers
+        .iter()
+        .filter(|p| p.name != peer)
+        .filter_map(|p| Some((p.name.clone(), workload.judged(&p.name)?)))
+        .min_by(|a, b| a.1.median.total_cmp(&b.1.median))?;
+    let clear = own.sure.0 > figure.sure.1 || own.sure.1 < figure.sure.0;
+    Some(Standing {
+        workload: workload.name.clone(),
+        best,
+        ratio: own.median / figure.median,
+        clear,
+    })
+}
+
+/// Geometric mean over all workloads in which both have a figure, of `peer` to `base`, for a figure path
+/// (none: the one each workload is judged by).
+pub fn mean_ratio(result: &ResultFile, peer: &str, base: &str, path: Option<&str>) -> Option<f64> {
+    let median = |w: &WorkloadResult, name: &str| match path {
+        Some(path) => w.cell(name)?.summary(path).map(|s| s.median),
+        None => w.judged(name).map(|s| s.median),
+    };
+    let ratios = result
+        .workloads
+        .iter()
+        .filter_map(|w| Some(median(w, peer)? / median(w, base)?));
+    stats::geometric_mean(ratios)
+}
+
+/// The table for the terminal.
+pub fn text(result: &ResultFile) -> String {
+    let mut out = String::new();
+    let Some(base) = base(result) else {
+        return "nothing was measured\n".into();
+    };
+    let width = result
+        .workloads
+        .iter()
+        .map(|w| w.name.len())
+        .max()
+        .unwrap_or(8)
+        .max(8);
+    let _ = write!(out, "{:width$}  {:>12}", "workload", base);
+    let others: Vec<&str> = result
+        .peers
+        .iter()
+        .map(|p| p.name.as_str())
+        .filter(|n| *n != base)
+        .collect();
+    for name in &others {
+        let _ = write!(out, " {name:>15}");
+    }
+    out.push('\n');
+    for workload in &result.workloads {
+        if let Some(reason) = &workload.skipped {
+            let _ = writeln!(out, "{:width$}  skipped: {reason}", workload.name);
+            continue;
+        }
+        let reference = workload.judged(base);
+        let first = reference.map_or("-".into(), |s| {
+            format!("{} {}", number(s.median), workload.figure.unit)
+        });
+        let _ = write!(out, "{:width$}  {first:>12}", workload.name);
+        for name in &others {
+            let cell = match (workload.judged(name), reference) {
+                (Some(s), Some(r)) if r.median > 0.0 => {
+                    format!("{:.2}x ±{:.0}%", s.median / r.median, s.spread() * 100.0)
+                }
+                (Some(s), _) => number(s.median),
+                (None, _) => "failed".into(),
+            };
+            let _ = write!(out, " {cell:>15}");
+        }
+        out.push('\n');
+    }
+    let _ = write!(out, "{:width$}  {:>12}", "geometric mean", "1.00x");
+    for name in &others {
+        let mean = mean_ratio(result, name, base, None).map_or("-".into(), |m| format!("{m:.3}x"));
+        let _ = write!(out, " {mean:>15}");
+    }
+    out.push('\n');
+    for absent in &result.absent {
+        let _ = writeln!(out, "absent: {}: {}", absent.name, absent.reason);
+    }
+    for workload in &result.workloads {
+        for cell in &workload.cells {
+            if let Some(line) = &cell.failed {
+                let _ = writeln!(out, "failed: {} under {}: {line}", workload.name, cell.peer);
+            }
+        }
+    }
+    for line in &result.disturbances {
+        let _ = writeln!(out, "disturbed: {line}");
+    }
+    out
+}
+
+/// Where `peer` stands, for the terminal.
+pub fn standings_text(result: &ResultFile, peer: &str) -> String {
+    let rows = standings(result, peer);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("{peer} against the best other, losses first:\n");
+    for row in rows {
+        let sure = if row.clear {
+            ""
+        } else {
+            "  (intervals overlap)"
+        };
+        let _ = writeln!(
+            out,
+            "  {:<24} {:.2}x {}{sure}",
+            row.workload, row.ratio, row.best
+        );
+    }
+    out
+}
+
+/// Three significant digits.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        0.0 => "0".into(),
+        _ => format!("{value:.3}"),
+    }
+}
