@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -378,4 +378,46 @@ fn signals_are_passed_on_to_a_supervised_program() {
     out.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "got\n");
     assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+#[test]
+fn the_program_starts_with_the_signals_that_the_command_was_started_with() {
+    let state = |stats: &[&str], changed: bool| {
+        let mut command = run(stats);
+        command.args(["--", "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]);
+        if changed {
+            // SAFETY: both calls are async-signal-safe; an empty set is made before it is used.
+            unsafe {
+                command.pre_exec(|| {
+                    let mut set = std::mem::zeroed::<libc::sigset_t>();
+                    libc::sigaddset(&raw mut set, libc::SIGUSR1);
+                    libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+                    libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+                    libc::signal(libc::SIGHUP, libc::SIG_IGN);
+                    Ok(())
+                });
+            }
+        }
+        let done = said(&mut command);
+        let bits = |name: &str| {
+            let line = done
+                .out
+                .lines()
+                .find_map(|l| l.strip_prefix(name))
+                .unwrap_or_else(|| panic!("{done:?}"));
+            // Signals 32 and 33 are glibc's own.
+            u64::from_str_radix(line.trim(), 16).unwrap() & !(0b11 << 31)
+        };
+        (bits("SigBlk:"), bits("SigIgn:"))
+    };
+    let bit = |signal: i32| 1u64 << (signal - 1);
+    for stats in [&[][..], &["--stats"]] {
+        let (blocked, ignored) = state(stats, false);
+        let expected = (
+            blocked | bit(libc::SIGUSR1),
+            ignored | bit(libc::SIGCHLD) | bit(libc::SIGHUP),
+        );
+        assert_eq!(blocked & bit(libc::SIGUSR1), 0);
+        assert_eq!(state(stats, true), expected, "{stats:?}");
+    }
 }

@@ -296,3 +296,58 @@ fn set_id_bits_count_for_those_who_gain_by_them() {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o4755)).unwrap();
     case.fine(&script);
 }
+
+#[test]
+fn file_capabilities_count_for_those_who_are_not_root() {
+    let mut case = Case::new();
+    let tool = case.compile("tool", EMPTY, &[]);
+    // VFS_CAP_REVISION_2 with the effective flag; CAP_NET_RAW permitted.
+    let mut value = [0u8; 20];
+    value[..4].copy_from_slice(&0x0200_0001u32.to_le_bytes());
+    value[4..8].copy_from_slice(&(1u32 << 13).to_le_bytes());
+    let path = std::ffi::CString::new(tool.as_os_str().as_encoded_bytes()).unwrap();
+    // SAFETY: both strings are NUL-terminated, the value has the length that is given.
+    let rc = unsafe {
+        libc::setxattr(
+            path.as_ptr(),
+            c"security.capability".as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        )
+    };
+    let user = Identity {
+        uid: 1000,
+        euid: 1000,
+        gid: 1000,
+        egid: 1000,
+        no_new_privs: false,
+    };
+    case.identity = user;
+    if rc != 0 {
+        // Only root may set them; then at least nobody is told that there are any.
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+        return case.fine(&tool);
+    }
+    if crate::sys::on_nosuid_mount(&tool) {
+        return case.noted(&tool, "which has no effect here");
+    }
+    case.refused(
+        &tool,
+        "has file capabilities: the loader ignores LD_PRELOAD",
+    );
+    case.identity = Identity {
+        no_new_privs: true,
+        ..user
+    };
+    case.noted(&tool, "which has no effect here");
+    case.identity = Identity {
+        uid: 0,
+        euid: 0,
+        gid: 0,
+        egid: 0,
+        no_new_privs: false,
+    };
+    case.noted(&tool, "gives you nothing that you do not have");
+}
