@@ -4,7 +4,7 @@ mod common;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -419,5 +419,63 @@ fn the_program_starts_with_the_signals_that_the_command_was_started_with() {
         );
         assert_eq!(blocked & bit(libc::SIGUSR1), 0);
         assert_eq!(state(stats, true), expected, "{stats:?}");
+    }
+}
+
+/// The terminal sends Ctrl-C to the whole process group: passing it on would make two of one.
+#[test]
+fn what_the_terminal_sends_arrives_once() {
+    let (mut terminal, theirs) = terminal();
+    let script = "trap 'echo got' INT; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; echo end";
+    let mut command = run(["--stats", "--", "sh", "-c", script]);
+    command
+        .stdin(theirs.try_clone().unwrap())
+        .stdout(theirs.try_clone().unwrap())
+        .stderr(Stdio::null());
+    // SAFETY: both calls are async-signal-safe; descriptor 0 is the terminal.
+    unsafe {
+        command.pre_exec(
+            || match (libc::setsid(), libc::ioctl(0, libc::TIOCSCTTY, 0)) {
+                (-1, _) | (_, -1) => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            },
+        );
+    }
+    let mut child = command.spawn().unwrap();
+    drop((command, theirs));
+    let mut said = String::new();
+    let mut buffer = [0; 256];
+    // Reading fails with EIO when the last program on the terminal has ended.
+    while let Ok(n @ 1..) = terminal.read(&mut buffer) {
+        let before = said.contains("ready");
+        said += &String::from_utf8_lossy(&buffer[..n]);
+        if !before && said.contains("ready") {
+            terminal.write_all(b"\x03").unwrap();
+        }
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
+    assert_eq!(said.matches("got").count(), 1, "{said}");
+    assert!(said.trim_end().ends_with("end"), "{said}");
+}
+
+/// Both ends of a new terminal.
+fn terminal() -> (fs::File, fs::File) {
+    use std::os::fd::FromRawFd;
+    let (mut ours, mut theirs) = (-1, -1);
+    let null = std::ptr::null_mut();
+    // SAFETY: openpty writes two descriptors, which nobody else owns; the other arguments may be null.
+    unsafe {
+        assert_eq!(
+            libc::openpty(
+                &raw mut ours,
+                &raw mut theirs,
+                null,
+                null.cast(),
+                null.cast()
+            ),
+            0
+        );
+        libc::fcntl(ours, libc::F_SETFD, libc::FD_CLOEXEC);
+        (fs::File::from_raw_fd(ours), fs::File::from_raw_fd(theirs))
     }
 }

@@ -64,6 +64,9 @@ impl<'a> Rounds<'a> {
         let ended = child::supervise(command, Some(&mut || progress.tick()))
             .map_err(|e| Failure::own(format!("{}: {e}", self.command.display())))?;
         if !ended.status.success() {
+            if ended.code() == 128 + libc::SIGINT as u8 {
+                return Err(Failure::new(ended.code(), "interrupted"));
+            }
             // Its own line, if it had one, is on stderr already.
             return Err(Failure::new(
                 ended.code(),
