@@ -44,6 +44,26 @@ pub type Facts = Vec<(String, Vec<u8>)>;
 /// One line: why a run failed.
 pub type Failure = String;
 
+/// What the proof expects of the processes of a run, by the names of their executables.
+#[derive(Default)]
+pub struct Expected {
+    /// These, or names that begin so, must have run with the library.
+    pub processes: &'static [&'static str],
+    /// These bring their own allocator, and so may ask the library for nothing.
+    pub own_allocator: &'static [&'static str],
+    /// These leave through `_exit`, past the library's report.
+    pub silent: &'static [&'static str],
+}
+
+/// Processes with nothing special about them.
+pub const fn processes(names: &'static [&'static str]) -> Expected {
+    Expected {
+        processes: names,
+        own_allocator: &[],
+        silent: &[],
+    }
+}
+
 /// One program under test.
 pub struct Program {
     /// What selects it on the command line.
@@ -54,10 +74,8 @@ pub struct Program {
     pub tools: &'static [Tool],
     /// The lowest level that runs it.
     pub from: Level,
-    /// Names of executables that must have run with the library.
-    pub processes: &'static [&'static str],
-    /// Names of executables that bring their own allocator, and so may ask the library for nothing.
-    pub own_allocator: &'static [&'static str],
+    /// What the proof expects of its processes.
+    pub expected: Expected,
     /// What a user must know although it works; empty when there is nothing.
     pub note: &'static str,
     /// Runs the task.

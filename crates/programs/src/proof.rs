@@ -3,14 +3,17 @@
 //! Two independent sources: strace's record of every `execve`, and the lines that the library appends to its
 //! `stats_file` when it is loaded, after a fork and at exit.
 
-use crate::program::{Failure, Program};
+use crate::program::{Expected, Failure, Program};
 use crate::run::Run;
-use crate::trace::{self, Exec};
+use crate::trace::{self, End, Exec};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Programs that may end without one allocation, because they do nothing.
 const IDLE: &[&str] = &["true", "false"];
+
+/// Programs that always leave through `_exit`: dash.
+const SILENT: &[&str] = &["sh", "dash"];
 
 /// What the library reported, added up.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub fn check(program: &Program, run: &Run) -> Result<Proof, Failure> {
     let execs = trace::read(&run.traces(), &library.to_string_lossy())?;
     let text = std::fs::read_to_string(run.stats()).map_err(|e| format!("stats_file: {e}"))?;
     let events = text.lines().map(event).collect::<Result<Vec<_>, _>>()?;
-    hold_against(&execs, &events, program.processes, program.own_allocator)
+    hold_against(&execs, &events, &program.expected)
 }
 
 fn event(line: &str) -> Result<Event, Failure> {
@@ -77,14 +80,10 @@ fn event(line: &str) -> Result<Event, Failure> {
     }
 }
 
-fn hold_against(
-    execs: &[Exec],
-    events: &[Event],
-    expected: &[&str],
-    own_allocator: &[&str],
-) -> Result<Proof, Failure> {
+fn hold_against(execs: &[Exec], events: &[Event], expected: &Expected) -> Result<Proof, Failure> {
     let mut proof = Proof::default();
     let mut starts = BTreeMap::<u32, usize>::new();
+    let mut exits = BTreeSet::new();
     let mut names = BTreeSet::new();
     for event in events {
         match event {
@@ -99,7 +98,11 @@ fn hold_against(
                 exe,
                 allocations,
             } => {
-                let excused = IDLE.iter().chain(own_allocator).any(|name| name == exe);
+                exits.insert(*pid);
+                let excused = IDLE
+                    .iter()
+                    .chain(expected.own_allocator)
+                    .any(|name| name == exe);
                 if *allocations == 0 && !excused {
                     return Err(format!(
                         "{exe} ended without an allocation from the library"
@@ -121,8 +124,20 @@ fn hold_against(
             continue;
         }
         match starts.get_mut(&exec.pid) {
-            Some(left) if *left > 0 => *left -= 1,
-            _ if exec.killed => proof.killed += 1,
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                let name = exec.path.rsplit('/').next().unwrap_or("");
+                if exec.end == End::Exited
+                    && !exits.contains(&exec.pid)
+                    && !expected.silent.contains(&name)
+                {
+                    return Err(format!(
+                        "process {} ({}) ended without a report from the library",
+                        exec.pid, exec.path
+                    ));
+                }
+            }
+            _ if exec.end == End::Killed => proof.killed += 1,
             _ => {
                 return Err(format!(
                     "process {} ({}) ran without the library",
@@ -132,6 +147,7 @@ fn hold_against(
         }
     }
     if let Some(name) = expected
+        .processes
         .iter()
         .find(|n| !names.iter().any(|s| s.starts_with(*n)))
     {
@@ -146,13 +162,14 @@ fn hold_against(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::processes;
 
     fn exec(pid: u32, preloaded: bool) -> Exec {
         Exec {
             pid,
             path: "/bin/true".into(),
             preloaded,
-            killed: false,
+            end: End::Exited,
         }
     }
 
@@ -169,8 +186,7 @@ mod tests {
         let proof = hold_against(
             &[exec(5, true), exec(7, false)],
             &events(&lines),
-            &["true"],
-            &[],
+            &processes(&["true"]),
         );
         let wanted = Proof {
             images: 1,
@@ -185,30 +201,58 @@ mod tests {
     #[test]
     fn a_process_without_the_library_is_found() {
         let two = [exec(5, true), exec(6, true)];
-        assert!(hold_against(&two, &events(&[START, EXIT]), &[], &[]).is_err());
+        assert!(hold_against(&two, &events(&[START, EXIT]), &Expected::default()).is_err());
         let twice = [exec(5, true), exec(5, true)];
-        assert!(hold_against(&twice, &events(&[START, EXIT]), &[], &[]).is_err());
+        assert!(hold_against(&twice, &events(&[START, EXIT]), &Expected::default()).is_err());
     }
 
     #[test]
     fn a_process_that_was_killed_at_once_is_excused() {
         let mut killed = exec(6, true);
-        killed.killed = true;
-        let proof = hold_against(&[exec(5, true), killed], &events(&[START, EXIT]), &[], &[]);
+        killed.end = End::Killed;
+        let events = events(&[START, EXIT]);
+        let proof = hold_against(&[exec(5, true), killed], &events, &Expected::default());
         assert_eq!(proof.map(|p| p.killed), Ok(1));
     }
 
     #[test]
     fn a_library_that_serves_nothing_is_found() {
         let idle = r#"{"event":"exit","pid":5,"exe":"/bin/sh","allocations":0}"#;
-        assert!(hold_against(&[exec(5, true)], &events(&[START, idle]), &[], &[]).is_err());
-        assert!(hold_against(&[exec(5, true)], &events(&[START]), &[], &[]).is_err());
-        assert!(hold_against(&[], &events(&[START, EXIT]), &[], &[]).is_err());
+        assert!(
+            hold_against(
+                &[exec(5, true)],
+                &events(&[START, idle]),
+                &Expected::default()
+            )
+            .is_err()
+        );
+        assert!(hold_against(&[exec(5, true)], &events(&[START]), &Expected::default()).is_err());
+        assert!(hold_against(&[], &events(&[START, EXIT]), &Expected::default()).is_err());
     }
 
     #[test]
     fn a_program_that_never_ran_is_found() {
-        assert!(hold_against(&[exec(5, true)], &events(&[START, EXIT]), &["sh"], &[]).is_err());
+        assert!(
+            hold_against(
+                &[exec(5, true)],
+                &events(&[START, EXIT]),
+                &processes(&["sh"])
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn a_process_that_exits_without_a_report_is_found() {
+        let two = [exec(5, true), exec(6, true)];
+        let other = r#"{"event":"start","pid":6,"exe":"/bin/true"}"#;
+        let events = events(&[START, other, EXIT]);
+        assert!(hold_against(&two, &events, &Expected::default()).is_err());
+        let silent = Expected {
+            silent: &["true"],
+            ..Expected::default()
+        };
+        assert!(hold_against(&two, &events, &silent).is_ok());
     }
 
     #[test]

@@ -14,8 +14,19 @@ pub struct Exec {
     pub path: String,
     /// Whether its environment had `LD_PRELOAD` with the library.
     pub preloaded: bool,
-    /// Whether it was ended by SIGKILL, perhaps before it could report anything.
-    pub killed: bool,
+    /// How this image of the process ended.
+    pub end: End,
+}
+
+/// How a program image ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It called `exit` or `_exit`.
+    Exited,
+    /// SIGKILL, perhaps before it could report anything.
+    Killed,
+    /// Another signal, another image, or it runs still.
+    Other,
 }
 
 /// All that the traces in `folder` hold.
@@ -33,10 +44,8 @@ pub fn read(folder: &Path, library: &str) -> Result<Vec<Exec>, Failure> {
         let text = String::from_utf8_lossy(&text);
         let before = execs.len();
         execs.extend(text.lines().filter_map(|line| exec(line, pid, library)));
-        if text.trim_end().ends_with("+++ killed by SIGKILL +++")
-            && let Some(last) = execs[before..].last_mut()
-        {
-            last.killed = true;
+        if let Some(last) = execs[before..].last_mut() {
+            last.end = end(text.lines().last().unwrap_or(""));
         }
     }
     Ok(execs)
@@ -61,8 +70,19 @@ fn exec(line: &str, pid: u32, library: &str) -> Option<Exec> {
         pid: moved.unwrap_or(pid),
         path,
         preloaded,
-        killed: false,
+        end: End::Other,
     })
+}
+
+/// `+++ exited with 0 +++`, `+++ killed by SIGKILL +++`.
+fn end(line: &str) -> End {
+    if line.starts_with("+++ exited with ") {
+        End::Exited
+    } else if line == "+++ killed by SIGKILL +++" {
+        End::Killed
+    } else {
+        End::Other
+    }
 }
 
 /// Whether the dynamic loader starts the file, so that a preload reaches it. What cannot be read is taken to be.
@@ -102,7 +122,7 @@ mod tests {
                 pid: 7,
                 path: "/bin/sh".into(),
                 preloaded: true,
-                killed: false,
+                end: End::Other,
             }
         );
         let without = r#"execve("/bin/true", ["LD_PRELOAD=/l/libaethalloc.so"], []) = 0"#;
@@ -119,6 +139,13 @@ mod tests {
     fn a_thread_becomes_the_process() {
         let line = r#"execve("/bin/true", ["true"], ["LD_PRELOAD=/l/libaethalloc.so"] <pid changed to 41 ...>"#;
         assert_eq!(exec(line, 7, LIB).map(|e| e.pid), Some(41));
+    }
+
+    #[test]
+    fn ends() {
+        assert_eq!(end("+++ exited with 3 +++"), End::Exited);
+        assert_eq!(end("+++ killed by SIGKILL +++"), End::Killed);
+        assert_eq!(end("+++ killed by SIGSEGV +++"), End::Other);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Layers of `crates/core/src`, lowest first; the modules of one line may use each other.
 /// Modules not named here (shims, constants) may be used by all and may use only each other.
 const LAYERS: &[&[&str]] = &[
-    &["pagemap"],
+    &["space"],
     &["pages"],
     &["span"],
     &["depot"],

@@ -1,6 +1,6 @@
 //! gcc compiles C++ that is heavy on templates, links it and the result runs.
 
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 use std::fmt::Write;
 
@@ -10,14 +10,13 @@ pub const GCC: Program = Program {
     task: "compiles template-heavy C++ at -O2, links and runs it; object and assembly compared",
     tools: &[tool("g++", "g++")],
     from: Level::Quick,
-    processes: &["cc1plus", "collect2", "big"],
-    own_allocator: &[],
+    expected: processes(&["cc1plus", "collect2", "big"]),
     note: "",
     task_fn: compile,
 };
 
 fn compile(run: &Run) -> Result<Facts, Failure> {
-    run.write("big.cpp", source(run.size(2, 7)))?;
+    run.write("big.cpp", source(run.size(1, 7)))?;
     let gcc = |args: &[&str]| {
         run.launch("g++")
             .args(["-std=c++17", "-O2", "-frandom-seed=1"])

@@ -1,7 +1,7 @@
 //! git makes a repository, clones it, repacks it as hard as it can and checks it.
 
 use crate::data::Numbers;
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 use std::io::Write;
 
@@ -11,8 +11,7 @@ pub const GIT: Program = Program {
     task: "fast-import, commits, clone, gc --aggressive, fsck, log, blame, grep",
     tools: &[tool("git", "git")],
     from: Level::Quick,
-    processes: &["git"],
-    own_allocator: &[],
+    expected: processes(&["git"]),
     note: "",
     task_fn: repository,
 };

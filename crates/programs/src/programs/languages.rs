@@ -1,6 +1,6 @@
 //! Compilers and virtual machines: each builds a small program and runs it.
 
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Expected, Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 
 /// The JVM: its heap is its own, its compiler threads and class data use `malloc`.
@@ -9,8 +9,7 @@ pub const JAVA: Program = Program {
     task: "javac of a program with records, streams and threads; runs it; `jar` and back",
     tools: &[tool("javac", "openjdk-17-jdk-headless")],
     from: Level::Full,
-    processes: &["javac", "java"],
-    own_allocator: &[],
+    expected: processes(&["javac", "java"]),
     note: "Java objects live in the JVM's own heap; the JVM's native memory is the library's",
     task_fn: java,
 };
@@ -46,10 +45,13 @@ pub const GO: Program = Program {
     task: "builds a program with cgo; goroutines allocate and free C strings",
     tools: &[tool("go", "golang-go"), tool("gcc", "gcc")],
     from: Level::Full,
-    processes: &["work"],
-    own_allocator: &[
-        "go", "compile", "asm", "link", "cgo", "buildid", "vet", "pack",
-    ],
+    expected: Expected {
+        processes: &["work"],
+        own_allocator: &[
+            "go", "compile", "asm", "link", "cgo", "buildid", "vet", "pack",
+        ],
+        silent: &[],
+    },
     note: "Go values live in Go's own heap; only what C code allocates is the library's. Go's tools are linked statically",
     task_fn: go,
 };
@@ -75,8 +77,11 @@ pub const CARGO: Program = Program {
     task: "`cargo build` and `cargo test` of a small crate, without network",
     tools: &[tool("gcc", "gcc")],
     from: Level::Full,
-    processes: &["cargo", "rustc"],
-    own_allocator: &["rustc", "rustdoc", "rust-lld", "cargo"],
+    expected: Expected {
+        processes: &["cargo", "rustc"],
+        own_allocator: &["rustc", "rustdoc", "rust-lld", "cargo"],
+        silent: &[],
+    },
     note: "rustc from rust-lang.org defines `malloc` itself (jemalloc), which goes before any preload; cargo and the \
            linker use the library",
     task_fn: cargo,

@@ -1,7 +1,7 @@
 //! Programs with many libraries: video, documents, a browser.
 
 use crate::data::Numbers;
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Expected, Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 
 /// Filters and encoders with threads.
@@ -10,8 +10,7 @@ pub const FFMPEG: Program = Program {
     task: "generates video and sound, filters, encodes to x264, FLAC and PNG, decodes again",
     tools: &[tool("ffmpeg", "ffmpeg")],
     from: Level::Full,
-    processes: &["ffmpeg"],
-    own_allocator: &[],
+    expected: processes(&["ffmpeg"]),
     note: "",
     task_fn: ffmpeg,
 };
@@ -50,8 +49,7 @@ pub const LIBREOFFICE: Program = Program {
     task: "converts a table to a spreadsheet with formulas, and that to text",
     tools: &[tool("soffice", "libreoffice-calc-nogui")],
     from: Level::Full,
-    processes: &["soffice.bin"],
-    own_allocator: &[],
+    expected: processes(&["soffice.bin"]),
     note: "",
     task_fn: libreoffice,
 };
@@ -89,13 +87,16 @@ pub const CHROMIUM: Program = Program {
     task: "loads a page whose script builds 20 000 elements; the document compared",
     tools: &[tool("chromium", "chromium")],
     from: Level::Full,
-    processes: &["chromium"],
-    own_allocator: &[
-        "chromium",
-        "chrome_crashpad_handler",
-        "chrome_crashpad",
-        "chrome-sandbox",
-    ],
+    expected: Expected {
+        processes: &["chromium"],
+        own_allocator: &[
+            "chromium",
+            "chrome_crashpad_handler",
+            "chrome_crashpad",
+            "chrome-sandbox",
+        ],
+        silent: &[],
+    },
     note: "defines `malloc` itself (PartitionAlloc), which goes before any preload: the library is loaded and idle",
     task_fn: chromium,
 };

@@ -1,7 +1,7 @@
 //! PostgreSQL: a fresh cluster, its own benchmark with several clients, and queries whose answers are compared.
 
 use crate::launch::Launch;
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 use rustix::process::Signal;
 use std::process::Command;
@@ -14,8 +14,7 @@ pub const POSTGRES: Program = Program {
     task: "initdb, pgbench with four clients, sorts, hashes, indexes, JSON, vacuum",
     tools: &[tool("/usr/lib/postgresql/15/bin/postgres", "postgresql-15")],
     from: Level::Full,
-    processes: &["postgres", "initdb", "pgbench", "psql"],
-    own_allocator: &[],
+    expected: processes(&["postgres", "initdb", "pgbench", "psql"]),
     note: "",
     task_fn: postgres,
 };

@@ -1,6 +1,6 @@
 //! CPython runs its own tests, every object of it through `malloc`.
 
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 
 /// The interpreter's own tests.
@@ -15,8 +15,7 @@ pub const PYTHON: Program = Program {
         ),
     ],
     from: Level::Quick,
-    processes: &["python3"],
-    own_allocator: &[],
+    expected: processes(&["python3"]),
     note: "",
     task_fn: |run| {
         let long = if run.level == Level::Quick { &[] } else { LONG };

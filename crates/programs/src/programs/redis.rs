@@ -3,7 +3,7 @@
 
 use crate::data::Numbers;
 use crate::launch::Running;
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -19,8 +19,7 @@ pub const REDIS: Program = Program {
         tool("redis-benchmark", "redis-tools"),
     ],
     from: Level::Quick,
-    processes: &["redis-check-rdb", "redis-benchmark", "redis-cli"],
-    own_allocator: &[],
+    expected: processes(&["redis-check-rdb", "redis-benchmark", "redis-cli"]),
     note: "",
     task_fn: |run| serve(run, run.size(5_000, 60_000), &[]),
 };

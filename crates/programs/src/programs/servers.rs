@@ -1,7 +1,7 @@
 //! Servers on the loopback interface, each under a load and stopped by a signal.
 
 use crate::data::Numbers;
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,8 +14,7 @@ pub const NGINX: Program = Program {
     task: "wrk against two workers with gzip and keep-alive, reloaded meanwhile; pages compared",
     tools: &[tool("nginx", "nginx-light"), tool("wrk", "wrk")],
     from: Level::Normal,
-    processes: &["nginx", "wrk"],
-    own_allocator: &[],
+    expected: processes(&["nginx", "wrk"]),
     note: "",
     task_fn: nginx,
 };
@@ -106,8 +105,7 @@ pub const MEMCACHED: Program = Program {
     task: "eight clients set, get, append, delete and verify values of 1 B to 100 KiB",
     tools: &[tool("memcached", "memcached")],
     from: Level::Normal,
-    processes: &["memcached"],
-    own_allocator: &[],
+    expected: processes(&["memcached"]),
     note: "keeps its items in slabs of its own, which it takes from `malloc` by the megabyte",
     task_fn: memcached,
 };

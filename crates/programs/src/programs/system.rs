@@ -1,6 +1,6 @@
 //! The system's own tools: they read what is installed here, so both runs see the same.
 
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 
 /// Package queries.
@@ -9,8 +9,7 @@ pub const APT: Program = Program {
     task: "lists, searches and simulates on the machine's own package data, several times",
     tools: &[tool("apt-cache", "apt"), tool("dpkg-query", "dpkg")],
     from: Level::Full,
-    processes: &["apt-cache", "dpkg-query", "apt-get"],
-    own_allocator: &[],
+    expected: processes(&["apt-cache", "dpkg-query", "apt-get"]),
     note: "",
     task_fn: apt,
 };
@@ -56,8 +55,7 @@ pub const SYSTEMD: Program = Program {
     task: "systemd-analyze, systemd-escape, systemd-tmpfiles, udevadm on files and rules",
     tools: &[tool("systemd-analyze", "systemd")],
     from: Level::Full,
-    processes: &["systemd-analyze", "systemd-escape"],
-    own_allocator: &[],
+    expected: processes(&["systemd-analyze", "systemd-escape"]),
     note: "",
     task_fn: systemd,
 };

@@ -1,7 +1,7 @@
 //! Programs that read files and write files or a text.
 
 use crate::data::Numbers;
-use crate::program::{Facts, Failure, Level, Program, tool};
+use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 use std::fmt::Write;
 
@@ -11,8 +11,7 @@ pub const SQLITE: Program = Program {
     task: "tables, indexes, joins, JSON, full text, triggers, vacuum, integrity check, dump",
     tools: &[tool("sqlite3", "sqlite3")],
     from: Level::Normal,
-    processes: &["sqlite3"],
-    own_allocator: &[],
+    expected: processes(&["sqlite3"]),
     note: "",
     task_fn: sqlite,
 };
@@ -38,8 +37,7 @@ pub const Z3: Program = Program {
     task: "solves puzzles in integers, bit vectors and arrays",
     tools: &[tool("z3", "z3")],
     from: Level::Normal,
-    processes: &["z3"],
-    own_allocator: &[],
+    expected: processes(&["z3"]),
     note: "",
     task_fn: z3,
 };
@@ -91,8 +89,7 @@ pub const GHOSTSCRIPT: Program = Program {
     task: "draws pages of text, curves and shadings into PNG and PDF files",
     tools: &[tool("gs", "ghostscript")],
     from: Level::Normal,
-    processes: &["gs"],
-    own_allocator: &[],
+    expected: processes(&["gs"]),
     note: "",
     task_fn: ghostscript,
 };
@@ -128,8 +125,7 @@ pub const COMPRESS: Program = Program {
         tool("sort", "coreutils"),
     ],
     from: Level::Normal,
-    processes: &["xz", "zstd", "sort"],
-    own_allocator: &[],
+    expected: processes(&["xz", "zstd", "sort"]),
     note: "",
     task_fn: compress,
 };

@@ -136,11 +136,15 @@ fn build(_: Level) -> Vec<Cmd> {
     )]
 }
 
+/// The tests of the C interface take the library that the step before built.
 fn tests(_: Level) -> Vec<Cmd> {
-    vec![cargo(
-        &["test", "--workspace", "--no-fail-fast"],
-        40 * MINUTE,
-    )]
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"], 40 * MINUTE);
+    let file = |name: &str| format!("{}/{name}", folder("release"));
+    command.env = vec![
+        ("AETHALLOC_LIB", file("libaethalloc.so")),
+        ("AETHALLOC_A", file("libaethalloc.a")),
+    ];
+    vec![command]
 }
 
 /// Name of the step that says itself which packages it needs.
