@@ -127,10 +127,8 @@ fn hold_against(execs: &[Exec], events: &[Event], expected: &Expected) -> Result
             Some(left) if *left > 0 => {
                 *left -= 1;
                 let name = exec.path.rsplit('/').next().unwrap_or("");
-                if exec.end == End::Exited
-                    && !exits.contains(&exec.pid)
-                    && !expected.silent.contains(&name)
-                {
+                let silent = SILENT.iter().chain(expected.silent).any(|s| *s == name);
+                if exec.end == End::Exited && !exits.contains(&exec.pid) && !silent {
                     return Err(format!(
                         "process {} ({}) ended without a report from the library",
                         exec.pid, exec.path
