@@ -1,6 +1,6 @@
 /* The system's malloc with 50 ns spent in each call of malloc and free: a known difference that the bench must
- * find (`aethalloc-bench self-check`). The constructor finds out how long a spin of n steps takes, clock reading
- * not included, so that the time spent is the time meant. */
+ * find (`aethalloc-bench self-check`). The constructor times short spins of two lengths as malloc will use them, one
+ * call after the other, and solves for the length that takes 50 ns, call and loop exit included. */
 #define _GNU_SOURCE
 #include <stddef.h>
 #include <time.h>
@@ -10,7 +10,7 @@ extern void __libc_free(void *);
 
 static unsigned long steps;
 
-static void spin(unsigned long n)
+__attribute__((noinline)) static void spin(unsigned long n)
 {
     while (n--)
         __asm__ volatile("" ::: "memory");
@@ -23,17 +23,26 @@ static double now(void)
     return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-__attribute__((constructor)) static void calibrate(void)
+static double one_spin(unsigned long n)
 {
     double best = 1e18;
-    for (int i = 0; i < 20; i++) {
+    for (int part = 0; part < 20; part++) {
         double start = now();
-        spin(200000);
-        double took = now() - start;
-        if (took < best)
-            best = took;
+        for (int i = 0; i < 2000; i++)
+            spin(n);
+        double each = (now() - start) / 2000;
+        if (each < best)
+            best = each;
     }
-    steps = (unsigned long)(50.0 / (best / 200000) + 0.5);
+    return best;
+}
+
+__attribute__((constructor)) static void calibrate(void)
+{
+    double few = one_spin(100), many = one_spin(300);
+    double step = (many - few) / 200;
+    double wanted = 100 + (50.0 - few) / step;
+    steps = wanted > 1 ? (unsigned long)(wanted + 0.5) : 1;
 }
 
 void *malloc(size_t size)

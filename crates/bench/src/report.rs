@@ -102,6 +102,9 @@ pub fn text(result: &ResultFile) -> String {
         let _ = write!(out, "{:width$}  {first:>12}", workload.name);
         for name in &others {
             let cell = match (workload.judged(name), reference) {
+                (Some(s), Some(r)) if r.median > 0.0 && s.count < 3 => {
+                    format!("{:.2}x", s.median / r.median)
+                }
                 (Some(s), Some(r)) if r.median > 0.0 => {
                     format!("{:.2}x ±{:.0}%", s.median / r.median, s.spread() * 100.0)
                 }
