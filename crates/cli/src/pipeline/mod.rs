@@ -119,6 +119,8 @@ struct Shared {
     /// Time zero of all stamps.
     zero: Instant,
     phase: AtomicU8,
+    /// Receive threads that are still in the first phase.
+    flooding: AtomicUsize,
     /// Workers that stand still now.
     stalled: AtomicUsize,
     /// No packet will come any more.
@@ -144,6 +146,7 @@ impl Shared {
             cpus: sys::allowed_cpus(),
             zero: Instant::now(),
             phase: AtomicU8::new(FLOOD),
+            flooding: AtomicUsize::new(r),
             stalled: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             corrupt: AtomicBool::new(false),

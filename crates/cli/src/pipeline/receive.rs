@@ -37,6 +37,7 @@ pub fn run(shared: &Shared, number: usize, output: Vec<Producer<Packet>>) {
     shared.pin(number);
     shared.gate.wait(); // flood begins
     receiver.flood();
+    shared.flooding.fetch_sub(1, Ordering::Relaxed);
     shared.gate.wait(); // flood is over
     shared.gate.wait(); // paced begins
     receiver.pace();

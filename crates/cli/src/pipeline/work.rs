@@ -12,9 +12,8 @@ use super::{Bell, FLOOD, Shared};
 
 /// Packets taken from one ring before the next one is looked at.
 const BATCH: usize = 64;
-/// How often the workers stand still in the flood, and at most how long.
+/// How often the workers stand still in the flood.
 const STALL_EVERY: Duration = Duration::from_millis(500);
-const STALL_AT_MOST: Duration = Duration::from_millis(100);
 
 /// The longest delay that is told apart from longer ones.
 const LONGEST_NS: u64 = 100_000_000_000;
@@ -86,14 +85,14 @@ fn free_batch(
     shared.freed[number].add(packets, bytes);
 }
 
-/// What comes after the workers is blocked: nothing is freed until all rings are full.
+/// What comes after the workers is blocked: nothing is freed until all rings are full, or the flood ends.
 fn stand_still(shared: &Shared, input: &[Consumer<Packet>]) {
-    let end = Instant::now() + STALL_AT_MOST;
-    let full = |ring: &Consumer<Packet>| ring.slots() == ring.buffer().capacity();
     shared.stalled.fetch_add(1, Ordering::Relaxed);
     // Those who wait at the depth may now fill up.
     shared.room.iter().for_each(Bell::ring);
-    while Instant::now() < end && !input.iter().all(full) {
+    let full = |ring: &Consumer<Packet>| ring.slots() == ring.buffer().capacity();
+    let flooding = || shared.flooding.load(Ordering::Relaxed) == shared.config.receivers;
+    while flooding() && !input.iter().all(full) {
         thread::sleep(Duration::from_micros(200));
     }
     shared.note_live();
