@@ -88,7 +88,7 @@ fn a_library_that_fails_packets_is_named() {
     // One packet in the midst of the flood cannot be had.
     let dir = folder();
     let text = "#include <stddef.h>\nvoid *__libc_malloc(size_t);\nstatic unsigned long n;\n\
-                void *malloc(size_t s) { return ++n == 50000 ? 0 : __libc_malloc(s); }";
+                void *malloc(size_t s) { return ++n == 5000 ? 0 : __libc_malloc(s); }";
     let failing = program(dir.path(), "failing.so", text, &["-shared", "-fPIC"]);
     let mut command = aethalloc();
     command
