@@ -42,7 +42,7 @@ fn checksum(
         .folder()
         .join(format!("{}-{}", workload.suite, workload.name));
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    real::setup(workload, &folder).map_err(|e| format!("{}: {e}", workload.name))?;
+    real::setup(checkout, workload, &folder).map_err(|e| format!("{}: {e}", workload.name))?;
     let finished = launcher
         .run(&workload.program(checkout, &folder)?)
         .map_err(|failure| match failure {

@@ -106,6 +106,11 @@ impl Checkout {
         self.root.join("crates/bench/definitions")
     }
 
+    /// Inputs of the real programs.
+    pub fn data_dir(&self) -> PathBuf {
+        self.root.join("crates/bench/data")
+    }
+
     /// A program of the bench.
     pub fn program(&self, name: &str) -> Result<PathBuf, String> {
         self.built

@@ -138,11 +138,27 @@ impl Workload {
         } else {
             self.program.clone().into()
         };
-        let mut program = Program::new(path, self.args.clone());
+        let args = self
+            .args
+            .iter()
+            .map(|arg| expand(checkout, arg))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut program = Program::new(path, args);
         program.repeat = self.repeat;
         program.timeout = self.timeout;
         program.cwd = Some(folder.to_path_buf());
         Ok(program)
+    }
+}
+
+/// `{program:NAME}` as the path of a program of the bench.
+fn expand(checkout: &Checkout, arg: &str) -> Result<String, String> {
+    match arg
+        .strip_prefix("{program:")
+        .and_then(|rest| rest.strip_suffix('}'))
+    {
+        Some(name) => Ok(checkout.program(name)?.display().to_string()),
+        None => Ok(arg.to_string()),
     }
 }
 

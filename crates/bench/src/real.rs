@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
+use crate::checkout::Checkout;
 use crate::definitions::Workload;
 use crate::launch::{Program, Usage};
 use crate::result::Output;
@@ -41,7 +42,7 @@ pub fn check_needs(workload: &Workload) -> Result<(), String> {
 }
 
 /// Runs the setup command in the workload's folder.
-pub fn setup(workload: &Workload, folder: &Path) -> Result<(), String> {
+pub fn setup(checkout: &Checkout, workload: &Workload, folder: &Path) -> Result<(), String> {
     let Some(command) = &workload.setup else {
         return Ok(());
     };
@@ -49,6 +50,7 @@ pub fn setup(workload: &Workload, folder: &Path) -> Result<(), String> {
         .args(["-ec", command])
         .current_dir(folder)
         .env_remove("LD_PRELOAD")
+        .env("BENCH_DATA", checkout.data_dir())
         .stdin(Stdio::null())
         .output()
         .map_err(|e| format!("setup: {e}"))?;

@@ -158,7 +158,7 @@ fn prepare(plan: &Plan, launcher: &Launcher, workload: &Workload) -> Result<Read
     real::check_needs(workload)?;
     let folder = launcher.folder().join(&workload.name);
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    real::setup(workload, &folder)?;
+    real::setup(plan.checkout, workload, &folder)?;
     let mut program = workload.program(plan.checkout, &folder)?;
     program.env.extend(plan.env.iter().cloned());
     let rounds = workload
