@@ -28,21 +28,30 @@ static MALLINFO2: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 /// Finds the allocator behind ours: the program's, if we were loaded late, else the next one (the C library's).
 pub fn resolve() {
     // A fully static program has no dlsym; what is outside our memory there is left alone.
-    let Some(dlsym) = weak_fn!("dlsym" as Dlsym) else { return };
+    let Some(dlsym) = weak_fn!("dlsym" as Dlsym) else {
+        return;
+    };
     const DEFAULT: *mut c_void = core::ptr::null_mut();
     let next = core::ptr::without_provenance_mut::<c_void>(usize::MAX);
     // SAFETY: zero-terminated names; handles that dlsym takes.
     let find = |handle, name: &core::ffi::CStr| unsafe { dlsym(handle, name.as_ptr()) };
     let ours = crate::hot::free as *const c_void;
     let first = find(DEFAULT, c"free");
-    let handle = if !first.is_null() && !core::ptr::eq(first, ours) { DEFAULT } else { next };
+    let handle = if !first.is_null() && !core::ptr::eq(first, ours) {
+        DEFAULT
+    } else {
+        next
+    };
     MALLINFO2.store(find(handle, c"mallinfo2"), Relaxed);
     // SAFETY: the C library's functions have these types; null is `None`.
     unsafe {
         foreign::register(
             core::mem::transmute::<*mut c_void, Option<Free>>(find(handle, c"free")),
             core::mem::transmute::<*mut c_void, Option<Realloc>>(find(handle, c"realloc")),
-            core::mem::transmute::<*mut c_void, Option<UsableSize>>(find(handle, c"malloc_usable_size")),
+            core::mem::transmute::<*mut c_void, Option<UsableSize>>(find(
+                handle,
+                c"malloc_usable_size",
+            )),
             holds_memory,
         );
     }

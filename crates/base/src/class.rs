@@ -49,7 +49,11 @@ pub static FAST_CLASS: [u8; FAST_MAX / 16] = {
     let mut i = 0;
     while i < t.len() {
         let size = (i + 1) * 16;
-        t[i] = if size <= 256 { size / 16 } else { 16 + (size - 256).div_ceil(32) } as u8;
+        t[i] = if size <= 256 {
+            size / 16
+        } else {
+            16 + (size - 256).div_ceil(32)
+        } as u8;
         i += 1;
     }
     t
@@ -132,7 +136,10 @@ mod tests {
             let c = class_of(size);
             assert!((FIRST..COUNT).contains(&c), "{size}");
             assert!(SIZES[c] as usize >= size);
-            assert!(c == FIRST || (SIZES[c - 1] as usize) < size.max(1), "{size} in {c}");
+            assert!(
+                c == FIRST || (SIZES[c - 1] as usize) < size.max(1),
+                "{size} in {c}"
+            );
         }
         assert_eq!(class_of(SMALL_MAX + 1), 0);
     }
@@ -144,7 +151,11 @@ mod tests {
             for offset in 0..UNIT as u64 {
                 let x = offset * r;
                 assert_eq!(x >> 32, offset / size);
-                assert_eq!((x as u32 as u64) < r, offset % size == 0, "class {c} offset {offset}");
+                assert_eq!(
+                    (x as u32 as u64) < r,
+                    offset % size == 0,
+                    "class {c} offset {offset}"
+                );
             }
         }
     }
@@ -180,7 +191,11 @@ mod tests {
         for c in FIRST..COUNT {
             let (size, low) = (SIZES[c] as usize, SIZES[c - 1] as usize + 1);
             let waste = (size - low) * 100 / size;
-            println!("class {c:2} size {size:5} blocks {:4} tail {:5} worst waste {waste:2} %", blocks(c), UNIT % size);
+            println!(
+                "class {c:2} size {size:5} blocks {:4} tail {:5} worst waste {waste:2} %",
+                blocks(c),
+                UNIT % size
+            );
             assert!(size <= 128 || waste <= 12, "class {c}");
         }
     }

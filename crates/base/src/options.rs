@@ -102,7 +102,9 @@ impl Options {
                 bad(Problem::UnknownKey, piece);
                 continue;
             };
-            let (Some(d), Some(slot)) = (LIST.get(i), self.values.get_mut(i)) else { continue };
+            let (Some(d), Some(slot)) = (LIST.get(i), self.values.get_mut(i)) else {
+                continue;
+            };
             match parse_value(d, value, at + key.len() + 1) {
                 Some(v) => *slot = v,
                 None => bad(Problem::BadValue, piece),
@@ -135,7 +137,9 @@ fn parse_value(d: &Declared, text: &[u8], at: usize) -> Option<usize> {
             b"off" | b"0" | b"false" => Some(0),
             _ => None,
         },
-        Kind::Path => (!text.is_empty() && text.len() < 4096 && at < 1 << 32).then_some(at << 16 | text.len()),
+        Kind::Path => {
+            (!text.is_empty() && text.len() < 4096 && at < 1 << 32).then_some(at << 16 | text.len())
+        }
         Kind::Count | Kind::Size => {
             let v = parse_number(text, d.kind == Kind::Size)?;
             (d.range.0 <= v && v <= d.range.1).then_some(v)
@@ -185,7 +189,10 @@ mod tests {
         assert_eq!(o.get(Key::retain), 16 << 20);
         assert_eq!(o.get(Key::retain_share), 10);
         assert_eq!(o.get(Key::cache), 0);
-        assert_eq!(p, [Problem::UnknownKey, Problem::BadValue, Problem::NoValue]);
+        assert_eq!(
+            p,
+            [Problem::UnknownKey, Problem::BadValue, Problem::NoValue]
+        );
     }
 
     #[test]

@@ -36,5 +36,7 @@ pub fn adopt(options: &Options) {
 
 /// Every declared option with its present value.
 pub fn all() -> impl Iterator<Item = (&'static aethalloc_base::options::Declared, usize)> {
-    LIST.iter().zip(VALUES.iter()).map(|(d, v)| (d, v.load(Relaxed)))
+    LIST.iter()
+        .zip(VALUES.iter())
+        .map(|(d, v)| (d, v.load(Relaxed)))
 }

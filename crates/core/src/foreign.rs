@@ -25,7 +25,12 @@ static WARNED: AtomicBool = AtomicBool::new(false);
 static POSSIBLE: AtomicBool = AtomicBool::new(true);
 
 /// Registers the other allocator's functions.
-pub fn register(free: Option<Free>, realloc: Option<Realloc>, usable: Option<UsableSize>, holds: HoldsMemory) {
+pub fn register(
+    free: Option<Free>,
+    realloc: Option<Realloc>,
+    usable: Option<UsableSize>,
+    holds: HoldsMemory,
+) {
     FREE.store(free.map_or(null_mut(), |f| f as *mut ()), Relaxed);
     REALLOC.store(realloc.map_or(null_mut(), |f| f as *mut ()), Relaxed);
     USABLE.store(usable.map_or(null_mut(), |f| f as *mut ()), Relaxed);
@@ -54,7 +59,10 @@ fn judge(verb: Verb, p: usize) {
 
 fn warn(p: usize) {
     if !WARNED.swap(true, Relaxed) {
-        Line::new().text("a pointer of another allocator is left alone: ").address(p).print();
+        Line::new()
+            .text("a pointer of another allocator is left alone: ")
+            .address(p)
+            .print();
     }
 }
 

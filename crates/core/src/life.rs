@@ -16,10 +16,16 @@ use aethalloc_sys::{lock, process};
 use core::ffi::{c_int, c_void};
 
 unsafe extern "C" {
-    fn pthread_key_create(key: *mut u32, destructor: Option<unsafe extern "C" fn(*mut c_void)>) -> c_int;
+    fn pthread_key_create(
+        key: *mut u32,
+        destructor: Option<unsafe extern "C" fn(*mut c_void)>,
+    ) -> c_int;
     fn pthread_setspecific(key: u32, value: *const c_void) -> c_int;
-    fn pthread_atfork(prepare: Option<extern "C" fn()>, parent: Option<extern "C" fn()>, child: Option<extern "C" fn()>)
-    -> c_int;
+    fn pthread_atfork(
+        prepare: Option<extern "C" fn()>,
+        parent: Option<extern "C" fn()>,
+        child: Option<extern "C" fn()>,
+    ) -> c_int;
 }
 
 static STARTED: AtomicBool = AtomicBool::new(false);
@@ -45,7 +51,11 @@ pub unsafe fn start(environment: *const *const u8) {
     watch_raw_forks();
     // SAFETY: plain registrations; both may allocate, through us, which works by now.
     unsafe {
-        pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child));
+        pthread_atfork(
+            Some(before_fork),
+            Some(after_fork_in_parent),
+            Some(after_fork_in_child),
+        );
     }
     stats::report("start");
 }
@@ -92,12 +102,18 @@ unsafe fn read_options(mut environment: *const *const u8) {
             Problem::NoValue => "option without a value in AETHALLOC_CONF, ignored: ",
             Problem::BadValue => "bad value in AETHALLOC_CONF, the default stays: ",
         });
-        line.bytes(piece.get(..piece.len().min(100)).unwrap_or(&[])).print();
+        line.bytes(piece.get(..piece.len().min(100)).unwrap_or(&[]))
+            .print();
     });
     config::adopt(&options);
     if options.get(Key::help) != 0 {
         for d in LIST {
-            crate::violation::Line::new().text("option ").text(d.key).text(": ").text(d.help).print();
+            crate::violation::Line::new()
+                .text("option ")
+                .text(d.key)
+                .text(": ")
+                .text(d.help)
+                .print();
         }
     }
 }
@@ -137,13 +153,18 @@ unsafe extern "C" fn thread_exit(_cache: *mut c_void) {
 }
 
 fn watch_raw_forks() {
-    let Ok(page) = memory::map(aethalloc_base::units::UNIT, Access::Write) else { return };
+    let Ok(page) = memory::map(aethalloc_base::units::UNIT, Access::Write) else {
+        return;
+    };
     // SAFETY: the page is ours.
     if unsafe { memory::wipe_on_fork(page.as_ptr(), aethalloc_base::units::UNIT) }.is_err() {
         return;
     }
     // SAFETY: the page stays mapped for ever and is aligned; all-zero is a valid atomic.
-    lock::watch_raw_forks(unsafe { &*page.as_ptr().cast::<core::sync::atomic::AtomicU32>() }, repair);
+    lock::watch_raw_forks(
+        unsafe { &*page.as_ptr().cast::<core::sync::atomic::AtomicU32>() },
+        repair,
+    );
 }
 
 /// Every lock in rank order: outermost first.
@@ -185,7 +206,11 @@ fn repair() {
 /// In a child: only the calling thread exists; the others' caches go back.
 fn adopt_dead_threads() {
     let mine = cache::me();
-    let my_cache = if mine.life() == Life::Live { mine.cache() } else { core::ptr::null_mut() };
+    let my_cache = if mine.life() == Life::Live {
+        mine.cache()
+    } else {
+        core::ptr::null_mut()
+    };
     registry::each(|other| {
         if other != my_cache {
             // SAFETY: its thread does not exist here; the handlers held every lock while the process was copied, and

@@ -137,22 +137,40 @@ pub fn class(i: usize) -> Option<ClassStats> {
             }
         }
     }
-    Some(ClassStats { size, slabs, out, capacity: slabs * class::blocks(c) })
+    Some(ClassStats {
+        size,
+        slabs,
+        out,
+        capacity: slabs * class::blocks(c),
+    })
 }
 
 /// Appends a line of JSON about this process to the file of option `stats_file`.
 pub fn report(event: &str) {
-    let Some(path) = crate::life::path_option(Key::stats_file) else { return };
+    let Some(path) = crate::life::path_option(Key::stats_file) else {
+        return;
+    };
     let mut name = [0u8; 4096];
-    let Some(room) = name.get_mut(..path.len()) else { return };
+    let Some(room) = name.get_mut(..path.len()) else {
+        return;
+    };
     room.copy_from_slice(path);
-    let Some(file) = name.get(..path.len() + 1) else { return };
-    let Ok(fd) = process::open_append(file) else { return };
+    let Some(file) = name.get(..path.len() + 1) else {
+        return;
+    };
+    let Ok(fd) = process::open_append(file) else {
+        return;
+    };
     let mut exe = [0u8; 512];
     let n = process::read_link(b"/proc/self/exe\0", &mut exe);
     let mut line = Json::new();
-    line.text("{\"event\":\"").text(event).text("\",\"pid\":").number(process::pid() as u64);
-    line.text(",\"exe\":\"").escaped(exe.get(..n).unwrap_or(&[])).text("\"");
+    line.text("{\"event\":\"")
+        .text(event)
+        .text("\",\"pid\":")
+        .number(process::pid() as u64);
+    line.text(",\"exe\":\"")
+        .escaped(exe.get(..n).unwrap_or(&[]))
+        .text("\"");
     let s = snapshot();
     for (name, v) in [
         ("allocations", s.allocations),
@@ -181,7 +199,10 @@ struct Json {
 
 impl Json {
     fn new() -> Self {
-        Json { text: [0; 2048], len: 0 }
+        Json {
+            text: [0; 2048],
+            len: 0,
+        }
     }
     fn byte(&mut self, b: u8) {
         if let Some(slot) = self.text.get_mut(self.len) {

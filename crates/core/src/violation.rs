@@ -17,7 +17,11 @@ pub struct Line {
 impl Line {
     /// `aethalloc: `.
     pub fn new() -> Self {
-        Line { text: [0; 200], len: 0 }.text("aethalloc: ")
+        Line {
+            text: [0; 200],
+            len: 0,
+        }
+        .text("aethalloc: ")
     }
     /// Adds text; what does not fit is cut.
     pub fn text(self, s: &str) -> Self {
@@ -109,30 +113,56 @@ pub fn double_free(p: usize, size: usize) -> ! {
 pub fn used_after_free(verb: Verb, p: usize, size: usize) -> ! {
     let line = match verb {
         Verb::Free => Line::new().text("double free of "),
-        _ => Line::new().text("invalid ").text(verb.name()).text(" of freed "),
+        _ => Line::new()
+            .text("invalid ")
+            .text(verb.name())
+            .text(" of freed "),
     };
     let line = line.address(p);
-    if size == 0 { line.text(" (large)").abort() } else { line.text(" (size class ").decimal(size).text(")").abort() }
+    if size == 0 {
+        line.text(" (large)").abort()
+    } else {
+        line.text(" (size class ").decimal(size).text(")").abort()
+    }
 }
 
 /// An address inside a slab that is not the start of a block.
 #[cold]
 #[inline(never)]
 pub fn interior(verb: Verb, p: usize, size: usize) -> ! {
-    let line = Line::new().text("invalid ").text(verb.name()).text(" of ").address(p);
-    line.text(" (not the start of a block, size class ").decimal(size).text(")").abort()
+    let line = Line::new()
+        .text("invalid ")
+        .text(verb.name())
+        .text(" of ")
+        .address(p);
+    line.text(" (not the start of a block, size class ")
+        .decimal(size)
+        .text(")")
+        .abort()
 }
 
 /// An address inside a large object.
 #[cold]
 #[inline(never)]
 pub fn inside_large(verb: Verb, p: usize) -> ! {
-    Line::new().text("invalid ").text(verb.name()).text(" of ").address(p).text(" (inside a large object)").abort()
+    Line::new()
+        .text("invalid ")
+        .text(verb.name())
+        .text(" of ")
+        .address(p)
+        .text(" (inside a large object)")
+        .abort()
 }
 
 /// An address that no allocator of this process can have handed out.
 #[cold]
 #[inline(never)]
 pub fn not_ours(verb: Verb, p: usize) -> ! {
-    Line::new().text("invalid ").text(verb.name()).text(" of ").address(p).text(" (not allocated by aethalloc)").abort()
+    Line::new()
+        .text("invalid ")
+        .text(verb.name())
+        .text(" of ")
+        .address(p)
+        .text(" (not allocated by aethalloc)")
+        .abort()
 }

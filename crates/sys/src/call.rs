@@ -86,7 +86,11 @@ pub unsafe fn call6(n: usize, a: [usize; 6]) -> Result<usize, Errno> {
 
 #[inline]
 fn answer(r: isize) -> Result<usize, Errno> {
-    if (-4095..0).contains(&r) { Err(-r as i32) } else { Ok(r as usize) }
+    if (-4095..0).contains(&r) {
+        Err(-r as i32)
+    } else {
+        Ok(r as usize)
+    }
 }
 
 /// One system call with up to three arguments.

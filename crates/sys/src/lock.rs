@@ -19,7 +19,8 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 static FORKING: AtomicUsize = AtomicUsize::new(0);
 
 /// A page that reads zero in a child of a raw `clone` or `_Fork`, which run no fork handlers; null until set.
-static WIPED: core::sync::atomic::AtomicPtr<AtomicU32> = core::sync::atomic::AtomicPtr::new(core::ptr::null_mut());
+static WIPED: core::sync::atomic::AtomicPtr<AtomicU32> =
+    core::sync::atomic::AtomicPtr::new(core::ptr::null_mut());
 
 /// The calling thread's identity: its thread pointer.
 #[inline]
@@ -74,7 +75,8 @@ impl Lock {
         for _ in 0..100 {
             core::hint::spin_loop();
             // ORDERING: as in `take`.
-            if self.0.load(Relaxed) == 0 && self.0.compare_exchange(0, 1, Acquire, Relaxed).is_ok() {
+            if self.0.load(Relaxed) == 0 && self.0.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
+            {
                 return Held(Some(self));
             }
         }
@@ -134,7 +136,8 @@ pub fn fork_ended() {
 }
 
 /// What resets all locks in a child that ran no fork handlers.
-static RESET: core::sync::atomic::AtomicPtr<()> = core::sync::atomic::AtomicPtr::new(core::ptr::null_mut());
+static RESET: core::sync::atomic::AtomicPtr<()> =
+    core::sync::atomic::AtomicPtr::new(core::ptr::null_mut());
 
 /// Registers the page that is wiped on fork and the function that repairs such a child.
 pub fn watch_raw_forks(wiped: &'static AtomicU32, repair: fn()) {

@@ -37,7 +37,19 @@ impl Access {
 /// Maps `len` bytes of private anonymous memory somewhere.
 pub fn map(len: usize, access: Access) -> Result<NonNull<u8>, Errno> {
     // SAFETY: a new mapping at an address of the kernel's choice changes no existing memory.
-    let r = unsafe { call6(nr::MMAP, [0, len, access.bits(), MAP_PRIVATE_ANON_NORESERVE, usize::MAX, 0]) }?;
+    let r = unsafe {
+        call6(
+            nr::MMAP,
+            [
+                0,
+                len,
+                access.bits(),
+                MAP_PRIVATE_ANON_NORESERVE,
+                usize::MAX,
+                0,
+            ],
+        )
+    }?;
     // The pointer's provenance is exposed by the kernel; every pointer of the allocator derives from such a result.
     NonNull::new(core::ptr::with_exposed_provenance_mut(r)).ok_or(crate::errno::ENOMEM)
 }
@@ -111,8 +123,15 @@ pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Moved {
     // SAFETY: the caller's promise; `at` is a mapping that only this function knows.
     unsafe {
         let flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
-        let Ok(at) = call6(nr::MREMAP, [from as usize, len, len, flags, 0, 0]) else { return Moved::No };
-        if call6(nr::MREMAP, [at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to as usize, 0]).is_ok() {
+        let Ok(at) = call6(nr::MREMAP, [from as usize, len, len, flags, 0, 0]) else {
+            return Moved::No;
+        };
+        if call6(
+            nr::MREMAP,
+            [at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to as usize, 0],
+        )
+        .is_ok()
+        {
             return Moved::Yes;
         }
         let at: *mut u8 = core::ptr::with_exposed_provenance_mut(at);
@@ -126,7 +145,13 @@ pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Moved {
 fn limit(which: usize) -> Option<usize> {
     let mut out = [0u64; 2];
     // SAFETY: the kernel writes two words into `out`.
-    unsafe { call6(nr::PRLIMIT64, [0, which, 0, out.as_mut_ptr() as usize, 0, 0]) }.ok()?;
+    unsafe {
+        call6(
+            nr::PRLIMIT64,
+            [0, which, 0, out.as_mut_ptr() as usize, 0, 0],
+        )
+    }
+    .ok()?;
     (out[0] != u64::MAX).then_some(out[0] as usize)
 }
 

@@ -43,7 +43,13 @@ pub fn open_append(path: &[u8]) -> Result<i32, Errno> {
     }
     const FLAGS: usize = 0o1 | 0o100 | 0o2000 | 0o2000000; // WRONLY CREAT APPEND CLOEXEC
     // SAFETY: the kernel reads the zero-terminated path.
-    unsafe { call6(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, FLAGS, 0o600, 0, 0]) }.map(|fd| fd as i32)
+    unsafe {
+        call6(
+            nr::OPENAT,
+            [AT_FDCWD, path.as_ptr() as usize, FLAGS, 0o600, 0, 0],
+        )
+    }
+    .map(|fd| fd as i32)
 }
 
 /// Closes a descriptor.
@@ -58,7 +64,14 @@ pub fn read_link(path: &[u8], out: &mut [u8]) -> usize {
         return 0;
     }
     // SAFETY: the kernel reads the zero-terminated path and writes at most `out.len()` bytes.
-    let a = [AT_FDCWD, path.as_ptr() as usize, out.as_mut_ptr() as usize, out.len(), 0, 0];
+    let a = [
+        AT_FDCWD,
+        path.as_ptr() as usize,
+        out.as_mut_ptr() as usize,
+        out.len(),
+        0,
+        0,
+    ];
     unsafe { call6(nr::READLINKAT, a) }.unwrap_or(0)
 }
 
@@ -69,7 +82,10 @@ pub fn abort() -> ! {
         let _ = call3(nr::TGKILL, pid() as usize, tid() as usize, SIGABRT);
         // Blocked, ignored, or a handler returned.
         let default = [0usize; 4];
-        let _ = call6(nr::RT_SIGACTION, [SIGABRT, default.as_ptr() as usize, 0, 8, 0, 0]);
+        let _ = call6(
+            nr::RT_SIGACTION,
+            [SIGABRT, default.as_ptr() as usize, 0, 8, 0, 0],
+        );
         let set = 1u64 << (SIGABRT - 1);
         let _ = call6(nr::RT_SIGPROCMASK, [1, &raw const set as usize, 0, 8, 0, 0]);
         loop {
@@ -84,7 +100,10 @@ pub fn block_signals() -> u64 {
     let (all, mut old) = (u64::MAX, 0u64);
     // SAFETY: the kernel reads `all` and writes `old`.
     let _ = unsafe {
-        call6(nr::RT_SIGPROCMASK, [2, &raw const all as usize, &raw mut old as usize, 8, 0, 0])
+        call6(
+            nr::RT_SIGPROCMASK,
+            [2, &raw const all as usize, &raw mut old as usize, 8, 0, 0],
+        )
     };
     old
 }
@@ -92,7 +111,12 @@ pub fn block_signals() -> u64 {
 /// Restores a mask from [`block_signals`].
 pub fn restore_signals(mask: u64) {
     // SAFETY: the kernel reads `mask`.
-    let _ = unsafe { call6(nr::RT_SIGPROCMASK, [2, &raw const mask as usize, 0, 8, 0, 0]) };
+    let _ = unsafe {
+        call6(
+            nr::RT_SIGPROCMASK,
+            [2, &raw const mask as usize, 0, 8, 0, 0],
+        )
+    };
 }
 
 /// Makes every running thread of the process pass a full memory barrier. False where the kernel refuses
@@ -103,18 +127,29 @@ pub fn barrier_all_threads() -> bool {
     // SAFETY: touches no memory.
     unsafe {
         call3(nr::MEMBARRIER, EXPEDITED, 0, 0).is_ok()
-            || (call3(nr::MEMBARRIER, REGISTER, 0, 0).is_ok() && call3(nr::MEMBARRIER, EXPEDITED, 0, 0).is_ok())
+            || (call3(nr::MEMBARRIER, REGISTER, 0, 0).is_ok()
+                && call3(nr::MEMBARRIER, EXPEDITED, 0, 0).is_ok())
     }
 }
 
 /// Waits on the futex `word` while it holds `value`. May return early.
 pub fn futex_wait(word: &core::sync::atomic::AtomicU32, value: u32) {
     // SAFETY: the kernel reads the word, which outlives the call.
-    let _ = unsafe { call6(nr::FUTEX, [word.as_ptr() as usize, 128, value as usize, 0, 0, 0]) };
+    let _ = unsafe {
+        call6(
+            nr::FUTEX,
+            [word.as_ptr() as usize, 128, value as usize, 0, 0, 0],
+        )
+    };
 }
 
 /// Wakes up to `n` waiters of the futex `word`.
 pub fn futex_wake(word: &core::sync::atomic::AtomicU32, n: u32) {
     // SAFETY: the address is only a key.
-    let _ = unsafe { call6(nr::FUTEX, [word.as_ptr() as usize, 129, n as usize, 0, 0, 0]) };
+    let _ = unsafe {
+        call6(
+            nr::FUTEX,
+            [word.as_ptr() as usize, 129, n as usize, 0, 0, 0],
+        )
+    };
 }

@@ -15,7 +15,9 @@ use stack::{Links, Stack};
 struct WindowLinks;
 impl Links for WindowLinks {
     fn link(&self, n: u32) -> &AtomicU64 {
-        let p = meta::base().wrapping_add(n as usize * window::BYTES).cast::<AtomicU64>();
+        let p = meta::base()
+            .wrapping_add(n as usize * window::BYTES)
+            .cast::<AtomicU64>();
         // SAFETY: `n` came from `number`: the first slot of a window in the metadata, mapped for ever.
         unsafe { &*p }
     }
@@ -35,7 +37,11 @@ struct Shelf {
 }
 
 static SHELVES: [Shelf; class::FAST_COUNT] = [const {
-    Shelf { stack: Stack::new(), count: AtomicU32::new(0), pops: AtomicU32::new(0) }
+    Shelf {
+        stack: Stack::new(),
+        count: AtomicU32::new(0),
+        pops: AtomicU32::new(0),
+    }
 }; class::FAST_COUNT];
 /// Bytes of blocks on all shelves.
 static BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -45,7 +51,9 @@ const FLOOR: usize = 1 << 20;
 
 /// Puts a full window on the shelf of class `c`; gives it back if the depot holds enough.
 pub fn push(c: Class, w: Window, capacity: usize) -> Result<(), Window> {
-    let Some(shelf) = SHELVES.get(c) else { return Err(w) };
+    let Some(shelf) = SHELVES.get(c) else {
+        return Err(w);
+    };
     let bytes = capacity * class::SIZES[c] as usize;
     let limit = (crate::pages::used_units() * UNIT / 32).max(FLOOR);
     if BYTES.load(Relaxed) + bytes > limit {
@@ -88,7 +96,7 @@ pub fn bytes() -> usize {
 pub fn drain(scratch: Window) {
     for c in class::FIRST..class::FAST_COUNT {
         while let Some((w, held)) = pop(c) {
-            crate::thread::flush::blocks(scratch, w.slot(1), held);
+            crate::thread::flush::blocks(scratch, w.slot(1), held, 0);
             w.release();
         }
     }

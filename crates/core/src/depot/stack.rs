@@ -28,12 +28,16 @@ impl Stack {
     /// Empty.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Stack { head: AtomicU64::new(0) }
+        Stack {
+            head: AtomicU64::new(0),
+        }
     }
     /// Empty.
     #[cfg(loom)]
     pub fn new() -> Self {
-        Stack { head: AtomicU64::new(0) }
+        Stack {
+            head: AtomicU64::new(0),
+        }
     }
 
     /// True if it looked empty.
@@ -47,9 +51,17 @@ impl Stack {
         let mut head = self.head.load(Relaxed);
         loop {
             let link = links.link(n);
-            link.store(link.load(Relaxed) & !0xffff_ffff | head & 0xffff_ffff, Relaxed);
+            link.store(
+                link.load(Relaxed) & !0xffff_ffff | head & 0xffff_ffff,
+                Relaxed,
+            );
             // ORDERING: Release, pairs with Acquire in `pop`.
-            match self.head.compare_exchange_weak(head, head & !0xffff_ffff | n as u64, Release, Relaxed) {
+            match self.head.compare_exchange_weak(
+                head,
+                head & !0xffff_ffff | n as u64,
+                Release,
+                Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(v) => head = v,
             }
@@ -67,7 +79,10 @@ impl Stack {
             }
             let next = links.link(n).load(Relaxed) & 0xffff_ffff;
             let tag = (head >> 32).wrapping_add(1) << 32;
-            match self.head.compare_exchange_weak(head, tag | next, Acquire, Acquire) {
+            match self
+                .head
+                .compare_exchange_weak(head, tag | next, Acquire, Acquire)
+            {
                 Ok(_) => return Some(n),
                 Err(v) => head = v,
             }

@@ -3,8 +3,9 @@
 //!
 //! Cost target: malloc 14 instructions, 5 loads, 1 store; free 28 instructions, 7 loads, 3 stores, one exit each.
 
-use super::small::{allocate_slow, deallocate_slow, deallocate_suspect};
+use super::small::{allocate_slow, deallocate_slow};
 use crate::space::{FAST_BASE, WIDE_MAP, WIDE_UNITS};
+use crate::span::slab::FREE;
 use crate::sync::Ordering::*;
 use crate::thread::tls::tls;
 use aethalloc_base::class::FAST_CLASS;
@@ -50,7 +51,11 @@ pub unsafe fn deallocate(ptr: *mut u8) {
     }
     // SAFETY: a base that some pointer lies above is a wide space's: the map of WIDE_UNITS words ends there. Published
     // by Release; the address dependency orders what the entry leads to.
-    let e = unsafe { super::pointer(base - WIDE_MAP + unit * 8).cast::<u64>().read_volatile() };
+    let e = unsafe {
+        super::pointer(base - WIDE_MAP + unit * 8)
+            .cast::<u64>()
+            .read_volatile()
+    };
     let t = tls();
     let c = e as usize & 0xff;
     // SAFETY: class bytes are below FAST_COUNT.
@@ -69,6 +74,45 @@ pub unsafe fn deallocate(ptr: *mut u8) {
     let top = t.top(c) - 1;
     if top & 255 == 0 || state.load(Relaxed) > top as u8 {
         return deallocate_suspect(ptr);
+    }
+    // SAFETY: the slot below a top that is not full belongs to the magazine.
+    unsafe { super::pointer(top * 8).cast::<usize>().write(p) };
+    state.store(top as u8, Relaxed);
+    t.set_top(c, top);
+}
+
+/// A block of a slab that this thread may cache, whose magazine is full or whose state byte names a slot in use: mostly
+/// a stale byte of an earlier life, told by one more load.
+#[cold]
+#[inline(never)]
+pub extern "C" fn deallocate_suspect(ptr: *mut u8) {
+    let p = ptr.addr();
+    let base = FAST_BASE.load(Relaxed);
+    let unit = p.wrapping_sub(base) >> UNIT_SHIFT;
+    let t = tls();
+    // SAFETY: the caller, `deallocate` or its twin in instructions, went the same way and found a slab's block.
+    let (c, state) = unsafe {
+        let e = super::pointer(base - WIDE_MAP + unit * 8)
+            .cast::<u64>()
+            .read_volatile();
+        let c = e as usize & 0xff;
+        let r = super::pointer(base + c * 4).cast::<u32>().read();
+        let i = ((p & (UNIT - 1)) as u64 * r as u64 >> 32) as usize;
+        let state = base + (e >> 32) as usize * 8 + i;
+        (c, &*super::pointer(state).cast::<crate::sync::AtomicU8>())
+    };
+    let (top, was) = (t.top(c) - 1, state.load(Relaxed));
+    if top & 255 == 0 || was == FREE {
+        return deallocate_slow(ptr);
+    }
+    // SAFETY: some slot of the loaded window.
+    let other = unsafe {
+        super::pointer((top & !255 | was as usize) * 8)
+            .cast::<usize>()
+            .read()
+    };
+    if other == p {
+        return deallocate_slow(ptr);
     }
     // SAFETY: the slot below a top that is not full belongs to the magazine.
     unsafe { super::pointer(top * 8).cast::<usize>().write(p) };

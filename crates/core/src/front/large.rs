@@ -29,21 +29,32 @@ pub fn stats() -> (usize, usize, u64) {
 
 /// An object of `size` bytes at a multiple of `align` (a power of two, at least [`UNIT`]); null when memory is out.
 pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
-    let Some(bytes) = round_up(size.max(1), PAGE) else { return null_mut() };
+    let Some(bytes) = round_up(size.max(1), PAGE) else {
+        return null_mut();
+    };
     if bytes > isize::MAX as usize || align > isize::MAX as usize || !space::ready() {
         return null_mut();
     }
     let units = units_for(bytes);
     let extra = align / UNIT - 1;
-    let Some(mut run) = pages::take(units + extra) else { return null_mut() };
+    let Some(mut run) = pages::take(units + extra) else {
+        return null_mut();
+    };
     if extra > 0 {
         let at = space::address_of(run.first).addr();
         let skip = (at.next_multiple_of(align) - at) / UNIT;
         if skip > 0 {
-            let rest = Run { first: run.first + skip, units: run.units - skip, clean: run.clean };
-            pages::shrink(&mut run, skip);
-            pages::give(run);
-            run = rest;
+            let head = Run {
+                first: run.first,
+                units: skip,
+                clean: run.clean,
+            };
+            run = Run {
+                first: run.first + skip,
+                units: run.units - skip,
+                clean: run.clean,
+            };
+            pages::give(head);
         }
         pages::shrink(&mut run, units);
     }
@@ -52,7 +63,12 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
         // SAFETY: the run is ours and at least `bytes` long.
         unsafe { p.write_bytes(0, bytes) };
     }
-    entry::store(run.first, Kind::Large { pages: bytes / PAGE });
+    entry::store(
+        run.first,
+        Kind::Large {
+            pages: bytes / PAGE,
+        },
+    );
     BYTES.fetch_add(bytes, Relaxed);
     COUNT.fetch_add(1, Relaxed);
     MADE.fetch_add(1, Relaxed);
@@ -66,20 +82,35 @@ pub fn free(unit: usize, pages: usize) -> bool {
     }
     BYTES.fetch_sub(pages * PAGE, Relaxed);
     COUNT.fetch_sub(1, Relaxed);
-    pages::give(Run { first: unit, units: units_for(pages * PAGE), clean: false });
+    pages::give(Run {
+        first: unit,
+        units: units_for(pages * PAGE),
+        clean: false,
+    });
     true
 }
 
 /// Resizes in place; false if the object has to move.
 pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
-    let Some(bytes) = round_up(size, PAGE) else { return false };
+    let Some(bytes) = round_up(size, PAGE) else {
+        return false;
+    };
     let (old, new) = (units_for(pages * PAGE), units_for(bytes));
-    let mut run = Run { first: unit, units: old, clean: false };
+    let mut run = Run {
+        first: unit,
+        units: old,
+        clean: false,
+    };
     if new > old && !pages::extend(&mut run, new) {
         return false;
     }
     // A shrink below half moves to a smaller run only through the caller; here the tail goes back.
-    entry::store(unit, Kind::Large { pages: bytes / PAGE });
+    entry::store(
+        unit,
+        Kind::Large {
+            pages: bytes / PAGE,
+        },
+    );
     BYTES.fetch_add(bytes.wrapping_sub(pages * PAGE), Relaxed);
     if new < old {
         pages::shrink(&mut run, new);
@@ -90,7 +121,11 @@ pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
 /// Moves the object's pages to a larger run; null if that is not possible (the caller copies).
 pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut u8 {
     let old = pages * PAGE;
-    if size <= old || old < MOVE_BYTES || MOVES.load(Relaxed) >= MOST_MOVES || crate::config::get(Key::remap) == 0 {
+    if size <= old
+        || old < MOVE_BYTES
+        || MOVES.load(Relaxed) >= MOST_MOVES
+        || crate::config::get(Key::remap) == 0
+    {
         return null_mut();
     }
     let to = allocate(size, UNIT, false);
@@ -111,7 +146,11 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
         BYTES.fetch_sub(old, Relaxed);
         COUNT.fetch_sub(1, Relaxed);
         // Its pages are gone: what stays mapped reads zero.
-        pages::give(Run { first: unit, units: units_for(old), clean: old % UNIT == 0 });
+        pages::give(Run {
+            first: unit,
+            units: units_for(old),
+            clean: old % UNIT == 0,
+        });
     }
     to
 }

@@ -7,17 +7,17 @@ mod fast;
 pub mod large;
 pub mod small;
 
+use crate::space::entry::Kind;
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{FREE, shape};
-use crate::space::entry::Kind;
 use crate::sync::Ordering::*;
 use crate::violation::{self, Verb};
 use crate::{foreign, thread};
 use aethalloc_base::class::{self, SMALL_MAX};
 use aethalloc_base::units::{GRANULE, PAGE, UNIT, round_up};
 
-pub use fast::{allocate, allocate_or, deallocate};
-pub use small::{allocate_slow, deallocate_slow, deallocate_suspect};
+pub use fast::{allocate, allocate_or, deallocate, deallocate_suspect};
+pub use small::{allocate_slow, deallocate_slow};
 
 /// The pointer to the block at `address`: every pointer handed out is made here. The arenas' memory was exposed by the
 /// kernel when it was mapped.
@@ -136,7 +136,9 @@ fn find(verb: Verb, p: usize) -> Found {
         None => Found::Foreign,
         Some((_, Kind::Slab { class, state, .. })) => {
             let size = shape(class).size;
-            let Some((slab, i)) = block_of(class, state, p) else { violation::interior(verb, p, size) };
+            let Some((slab, i)) = block_of(class, state, p) else {
+                violation::interior(verb, p, size)
+            };
             if slab.state(shape(class).words, i).load(Relaxed) == FREE {
                 violation::used_after_free(verb, p, size);
             }
@@ -155,7 +157,11 @@ pub fn good_size(size: usize, align: usize) -> usize {
             return class::SIZES[c] as usize;
         }
     }
-    if align > 1 << 40 || size > isize::MAX as usize { 0 } else { round_up(size.max(1), PAGE).unwrap_or(0) }
+    if align > 1 << 40 || size > isize::MAX as usize {
+        0
+    } else {
+        round_up(size.max(1), PAGE).unwrap_or(0)
+    }
 }
 
 /// Gives back to the system, now, all memory that no object needs: the caller's magazines, the depot, other threads'
@@ -180,4 +186,3 @@ pub fn purge() -> usize {
     }
     crate::span::purge::all() + crate::pages::purge_to(0)
 }
-

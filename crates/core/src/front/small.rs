@@ -2,9 +2,9 @@
 
 use super::large;
 use crate::foreign;
+use crate::space::entry::{self, Kind, SHARED};
 use crate::span::central::{self, block_of, lookup};
 use crate::span::slab::{FREE, Slab, shape};
-use crate::space::entry::{self, Kind, SHARED};
 use crate::sync::Ordering::*;
 use crate::thread::cache::{self, Cache};
 use crate::thread::tls::Tls;
@@ -71,13 +71,6 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
     }
 }
 
-/// A block whose magazine is full, or whose state byte says that it may be free already.
-#[cold]
-#[inline(never)]
-pub extern "C" fn deallocate_suspect(ptr: *mut u8) {
-    deallocate_slow(ptr);
-}
-
 fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
     let s = shape(c);
     let state = slab.state(s.words, i);
@@ -87,7 +80,7 @@ fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
     }
     let t = cache::me();
     let Some(cache) = cache::current(t) else {
-        if central::put_one(c, slab, i) {
+        if central::put_one(c, slab, i, 0) {
             violation::double_free(p, s.size);
         }
         return;
@@ -120,14 +113,16 @@ fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
         }
     }
     cache.put.fetch_add(1, Relaxed);
-    if central::put_one(c, slab, i) {
+    if central::put_one(c, slab, i, cache.id) {
         violation::double_free(p, s.size);
     }
 }
 
 /// The sparse set: slot `was` of the loaded window is in use and holds `p`.
 fn is_in_window(t: Tls, cache: &Cache, c: Class, was: u8, p: usize) -> bool {
-    let Some(hot) = cache::hot_of(cache) else { return false };
+    let Some(hot) = cache::hot_of(cache) else {
+        return false;
+    };
     let (top, was) = (t.top(c), was as usize);
     let w = window::from_number((top * 8) & !(window::BYTES - 1));
     was >= top & 255 && was <= hot.class(c).loaded as usize && w.get(was) == p
@@ -153,7 +148,9 @@ pub fn nothing_here(verb: Verb, p: usize, unit: usize) -> ! {
     let mut u = unit;
     loop {
         match entry::load(u) {
-            Kind::Large { pages } if u + (pages * 4096).div_ceil(UNIT) > unit => violation::inside_large(verb, p),
+            Kind::Large { pages } if u + (pages * 4096).div_ceil(UNIT) > unit => {
+                violation::inside_large(verb, p)
+            }
             Kind::Large { .. } | Kind::Slab { .. } => break,
             Kind::None if u == 0 || unit - u > 1 << 20 => break,
             Kind::None => u -= 1,

@@ -184,7 +184,11 @@ impl Heap {
     }
 
     pub fn take(&mut self, units: usize) -> Option<Run> {
-        if units > UNITS_PER_REGION { self.take_regions(units) } else { self.take_in_region(units) }
+        if units > UNITS_PER_REGION {
+            self.take_regions(units)
+        } else {
+            self.take_in_region(units)
+        }
     }
 
     fn take_in_region(&mut self, n: usize) -> Option<Run> {
@@ -220,7 +224,11 @@ impl Heap {
 
     fn take_bits(&mut self, r: usize, b: u32, n: usize) -> Run {
         let clean = self.use_bits(r, mask(b, n));
-        Run { first: r * UNITS_PER_REGION + b as usize, units: n, clean }
+        Run {
+            first: r * UNITS_PER_REGION + b as usize,
+            units: n,
+            clean,
+        }
     }
 
     /// Whole regions in a row; the last one's tail stays free.
@@ -247,7 +255,11 @@ impl Heap {
             let n = (units - i * UNITS_PER_REGION).min(UNITS_PER_REGION);
             clean &= self.use_bits(first + i, mask(0, n));
         }
-        Some(Run { first: first * UNITS_PER_REGION, units, clean })
+        Some(Run {
+            first: first * UNITS_PER_REGION,
+            units,
+            clean,
+        })
     }
 
     /// `k` new free regions in a row, counting free ones at the end of the growing arena.
@@ -269,7 +281,9 @@ impl Heap {
     /// Commits at least `k` more regions in a row at the end of the growing arena, or of a new arena.
     fn grow(&mut self, k: usize) -> bool {
         if self.next_region + k > self.end_region {
-            let Some((first, units)) = space::another_arena(k) else { return false };
+            let Some((first, units)) = space::another_arena(k) else {
+                return false;
+            };
             self.add_arena(first, first + units);
         }
         let left = self.end_region - self.next_region;
@@ -290,7 +304,9 @@ impl Heap {
     fn commit(&mut self, n: usize) -> bool {
         let (first, end) = (self.next_region, self.next_region + n);
         if end * UNITS_PER_REGION > self.mapped_units {
-            if !entry::make_writable(first * UNITS_PER_REGION, end * UNITS_PER_REGION) || !meta::extend_regions(end) {
+            if !entry::make_writable(first * UNITS_PER_REGION, end * UNITS_PER_REGION)
+                || !meta::extend_regions(end)
+            {
                 return false;
             }
             self.mapped_units = (end * UNITS_PER_REGION).next_multiple_of(8192);
@@ -373,7 +389,11 @@ impl Heap {
 
 /// `n` bits from bit `b` on.
 fn mask(b: u32, n: usize) -> u32 {
-    if n >= 32 { u32::MAX } else { ((1u32 << n) - 1) << b }
+    if n >= 32 {
+        u32::MAX
+    } else {
+        ((1u32 << n) - 1) << b
+    }
 }
 
 /// Length of the longest run of ones.

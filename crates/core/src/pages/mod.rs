@@ -74,7 +74,10 @@ pub fn give(run: Run) {
     USED.fetch_sub(run.units, Relaxed);
     let mut run = run;
     // A run as large as a region goes back to the system first when it would break the bound on its own.
-    if run.units >= UNITS_PER_REGION && !run.clean && run.units + with(|h| h.dirty_units()) > limit_units() {
+    if run.units >= UNITS_PER_REGION
+        && !run.clean
+        && run.units + with(|h| h.dirty_units()) > limit_units()
+    {
         let _ = discard(run.first, run.units).map(|()| run.clean = true);
     }
     let dirty = with(|h| {
@@ -89,7 +92,9 @@ pub fn give(run: Run) {
 /// Extends a run in place to `units` units; false if what follows is not free.
 pub fn extend(run: &mut Run, units: usize) -> bool {
     let more = units - run.units;
-    let Some(clean) = with(|h| h.take_at(run.first + run.units, more)) else { return false };
+    let Some(clean) = with(|h| h.take_at(run.first + run.units, more)) else {
+        return false;
+    };
     USED.fetch_add(more, Relaxed);
     run.units = units;
     run.clean &= clean;
@@ -98,7 +103,11 @@ pub fn extend(run: &mut Run, units: usize) -> bool {
 
 /// Cuts a run down to its first `units` units and gives the rest back.
 pub fn shrink(run: &mut Run, units: usize) {
-    let rest = Run { first: run.first + units, units: run.units - units, clean: run.clean };
+    let rest = Run {
+        first: run.first + units,
+        units: run.units - units,
+        clean: run.clean,
+    };
     run.units = units;
     if rest.units > 0 {
         give(rest);
@@ -107,7 +116,11 @@ pub fn shrink(run: &mut Run, units: usize) {
 
 fn limit_units() -> usize {
     let live = USED.load(Relaxed) * UNIT;
-    policy::retained_limit(live, crate::config::get(Key::retain), crate::config::get(Key::retain_share)) / UNIT
+    policy::retained_limit(
+        live,
+        crate::config::get(Key::retain),
+        crate::config::get(Key::retain_share),
+    ) / UNIT
 }
 
 fn discard(first: usize, units: usize) -> Option<()> {
@@ -123,7 +136,13 @@ fn discard(first: usize, units: usize) -> Option<()> {
 pub fn purge_to(target: usize) -> usize {
     let mut bytes = 0;
     loop {
-        let Some((first, units)) = with(|h| if h.dirty_units() > target { h.take_dirty() } else { None }) else {
+        let Some((first, units)) = with(|h| {
+            if h.dirty_units() > target {
+                h.take_dirty()
+            } else {
+                None
+            }
+        }) else {
             return bytes;
         };
         let ok = discard(first, units).is_some();

@@ -79,7 +79,10 @@ fn word(u: usize) -> Option<&'static AtomicU64> {
 /// Makes the entries of units `first..end` writable. Pieces already writable cost one system call again, so the
 /// caller (the page heap, at growth) keeps count.
 pub fn make_writable(first: usize, end: usize) -> bool {
-    let (from, to) = ((first * 8) & !(PIECE - 1), (end * 8).next_multiple_of(PIECE));
+    let (from, to) = (
+        (first * 8) & !(PIECE - 1),
+        (end * 8).next_multiple_of(PIECE),
+    );
     let total = (MAP_UNITS.load(Relaxed) * 8).next_multiple_of(PIECE);
     let at = MAP.load(Relaxed).wrapping_add(from);
     // SAFETY: the range is a part of the map.
@@ -90,14 +93,26 @@ pub fn make_writable(first: usize, end: usize) -> bool {
 #[inline]
 pub fn load(u: usize) -> Kind {
     // ORDERING: Acquire, pairs with Release in `store`.
-    let Some(e) = word(u).map(|w| w.load(Acquire)) else { return Kind::None };
+    let Some(e) = word(u).map(|w| w.load(Acquire)) else {
+        return Kind::None;
+    };
     let state = (e >> 32) as usize * 8;
     match e & 0xff {
         0 if e == 0 => Kind::None,
-        0 if e & 0xff00 == MEDIUM => Kind::Slab { class: (e >> 16) as usize & 0xff, tag: SHARED, state },
-        0 if e & 0xff00 == LARGE => Kind::Large { pages: (e >> 32) as usize },
+        0 if e & 0xff00 == MEDIUM => Kind::Slab {
+            class: (e >> 16) as usize & 0xff,
+            tag: SHARED,
+            state,
+        },
+        0 if e & 0xff00 == LARGE => Kind::Large {
+            pages: (e >> 32) as usize,
+        },
         0 => Kind::None,
-        c => Kind::Slab { class: c as usize, tag: (e >> 8) as u32 & 0xff_ffff, state },
+        c => Kind::Slab {
+            class: c as usize,
+            tag: (e >> 8) as u32 & 0xff_ffff,
+            state,
+        },
     }
 }
 
@@ -121,5 +136,8 @@ pub fn store(u: usize, kind: Kind) {
 pub fn take_large(u: usize, pages: usize) -> Option<()> {
     let old = (pages as u64) << 32 | LARGE;
     // ORDERING: AcqRel: the winner orders its release of the run after the object's last use.
-    word(u)?.compare_exchange(old, 0, AcqRel, Relaxed).ok().map(|_| ())
+    word(u)?
+        .compare_exchange(old, 0, AcqRel, Relaxed)
+        .ok()
+        .map(|_| ())
 }

@@ -37,7 +37,9 @@ pub fn lock() -> &'static Lock {
 /// Lays the tables out in `size` bytes at `at` for `units` units.
 pub fn init(at: *mut u8, size: usize, units: usize) -> bool {
     let regions = (units / UNITS_PER_REGION + 1) * REGION_RECORD;
-    let owners = (size / 256).min(crate::space::entry::OWNERS as usize * 8).max(4096);
+    let owners = (size / 256)
+        .min(crate::space::entry::OWNERS as usize * 8)
+        .max(4096);
     let regions_at = PIECE;
     let owners_at = (regions_at + regions).next_multiple_of(PIECE);
     let next = (owners_at + owners).next_multiple_of(PIECE);
@@ -66,8 +68,12 @@ pub fn base() -> *mut u8 {
 
 /// Bytes handed out as chunks or made writable in the tables.
 pub fn committed() -> usize {
-    let tables = REGIONS_END.load(Relaxed) - REGIONS_AT.load(Relaxed) + OWNERS_END.load(Relaxed) - OWNERS_AT.load(Relaxed);
-    NEXT.load(Relaxed).saturating_sub(OWNERS_AT.load(Relaxed)).min(SIZE.load(Relaxed)) + tables
+    let tables = REGIONS_END.load(Relaxed) - REGIONS_AT.load(Relaxed) + OWNERS_END.load(Relaxed)
+        - OWNERS_AT.load(Relaxed);
+    NEXT.load(Relaxed)
+        .saturating_sub(OWNERS_AT.load(Relaxed))
+        .min(SIZE.load(Relaxed))
+        + tables
 }
 
 /// A new chunk, zero; `None` when there is no room or the system refuses.
@@ -85,12 +91,16 @@ pub fn chunk() -> Option<NonNull<u8>> {
 
 /// Makes a table writable up to `need` bytes from its start.
 fn extend(start: &AtomicUsize, end: &AtomicUsize, need: usize) -> bool {
-    let (from, to) = (end.load(Relaxed), (start.load(Relaxed) + need).next_multiple_of(PIECE));
+    let (from, to) = (
+        end.load(Relaxed),
+        (start.load(Relaxed) + need).next_multiple_of(PIECE),
+    );
     if to <= from {
         return true;
     }
     // SAFETY: the range lies inside the table, as `init` laid it out; growing writability breaks nobody.
-    let ok = unsafe { memory::protect(base().wrapping_add(from), to - from, Access::Write) }.is_ok();
+    let ok =
+        unsafe { memory::protect(base().wrapping_add(from), to - from, Access::Write) }.is_ok();
     if ok {
         end.store(to, Relaxed);
     }
@@ -113,7 +123,9 @@ pub fn owner_slot(id: usize) -> Option<&'static AtomicPtr<u8>> {
     if id >= MAX_OWNERS.load(Relaxed) || !extend(&OWNERS_AT, &OWNERS_END, (id + 1) * 8) {
         return None;
     }
-    let p = base().wrapping_add(OWNERS_AT.load(Relaxed)).cast::<AtomicPtr<u8>>();
+    let p = base()
+        .wrapping_add(OWNERS_AT.load(Relaxed))
+        .cast::<AtomicPtr<u8>>();
     // SAFETY: inside the owner table, writable since `extend`; an all-zero word is a null pointer.
     Some(unsafe { &*p.add(id) })
 }

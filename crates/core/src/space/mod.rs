@@ -82,11 +82,14 @@ fn make_wide(wanted: usize) -> bool {
     while size >= SMALLEST {
         if let Ok(raw) = memory::map(WIDE_MAP + size + REGION, Access::None) {
             let raw = raw.as_ptr();
-            let base = raw.wrapping_add(WIDE_MAP).map_addr(|a| (a + REGION - 1) & !(REGION - 1));
+            let base = raw
+                .wrapping_add(WIDE_MAP)
+                .map_addr(|a| (a + REGION - 1) & !(REGION - 1));
             let meta = (size / 8).min(32 << 30);
             let units = size / UNIT;
             // SAFETY: the map lies wholly inside the mapping just made.
-            if unsafe { memory::protect(base.wrapping_sub(WIDE_MAP), WIDE_MAP, Access::Read) }.is_err()
+            if unsafe { memory::protect(base.wrapping_sub(WIDE_MAP), WIDE_MAP, Access::Read) }
+                .is_err()
                 || !meta::init(base, meta, units)
             {
                 // SAFETY: just made, nobody has seen it.
@@ -152,7 +155,9 @@ pub fn another_arena(regions: usize) -> Option<(usize, usize)> {
         UNITS_PER_REGION
     } else {
         let last = n - 1;
-        EXTRA_FIRST.get(last)?.load(Relaxed) + EXTRA_UNITS.get(last)?.load(Relaxed) + UNITS_PER_REGION
+        EXTRA_FIRST.get(last)?.load(Relaxed)
+            + EXTRA_UNITS.get(last)?.load(Relaxed)
+            + UNITS_PER_REGION
     };
     let max = MAX_UNITS.load(Relaxed).saturating_sub(first) / UNITS_PER_REGION;
     let limit = memory::address_space_limit().unwrap_or(1 << 30);
@@ -190,7 +195,11 @@ pub fn another_arena(regions: usize) -> Option<(usize, usize)> {
 pub fn unit_of(address: usize) -> Option<usize> {
     let base = BASE.load(Relaxed).addr();
     let u = address.wrapping_sub(base) >> UNIT_SHIFT;
-    if base != 0 && u < UNITS.load(Relaxed) { Some(u) } else { unit_of_extra(address) }
+    if base != 0 && u < UNITS.load(Relaxed) {
+        Some(u)
+    } else {
+        unit_of_extra(address)
+    }
 }
 
 #[cold]
@@ -209,14 +218,20 @@ fn unit_of_extra(address: usize) -> Option<usize> {
 /// Where unit `u` begins. `u` is a unit of some arena.
 #[inline]
 pub fn address_of(u: usize) -> *mut u8 {
-    if u < UNITS.load(Relaxed) { BASE.load(Relaxed).wrapping_add(u << UNIT_SHIFT) } else { address_of_extra(u) }
+    if u < UNITS.load(Relaxed) {
+        BASE.load(Relaxed).wrapping_add(u << UNIT_SHIFT)
+    } else {
+        address_of_extra(u)
+    }
 }
 
 #[cold]
 fn address_of_extra(u: usize) -> *mut u8 {
     // ORDERING: Acquire, pairs with Release in `another_arena`.
     for i in 0..EXTRAS.load(Acquire) {
-        let (Some(base), Some(first), Some(units)) = (EXTRA_BASE.get(i), EXTRA_FIRST.get(i), EXTRA_UNITS.get(i)) else {
+        let (Some(base), Some(first), Some(units)) =
+            (EXTRA_BASE.get(i), EXTRA_FIRST.get(i), EXTRA_UNITS.get(i))
+        else {
             break;
         };
         let first = first.load(Relaxed);

@@ -13,7 +13,9 @@ use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 
 /// Sizes served, ascending; each a multiple of 64.
-pub const SIZES: [usize; 14] = [128, 192, 256, 384, 512, 640, 768, 1024, 1216, 1664, 2048, 2368, 3072, 4672];
+pub const SIZES: [usize; 14] = [
+    128, 192, 256, 384, 512, 640, 768, 1024, 1216, 1664, 2048, 2368, 3072, 4672,
+];
 
 /// The pool that serves `bytes`.
 pub const fn pool_for(bytes: usize) -> usize {
@@ -51,7 +53,10 @@ struct Pools {
 struct Guarded(UnsafeCell<Pools>);
 // SAFETY: touched only under the metadata lock.
 unsafe impl Sync for Guarded {}
-static POOLS: Guarded = Guarded(UnsafeCell::new(Pools { open: [null_mut(); SIZES.len()], empty: null_mut() }));
+static POOLS: Guarded = Guarded(UnsafeCell::new(Pools {
+    open: [null_mut(); SIZES.len()],
+    empty: null_mut(),
+}));
 
 /// First place of a chunk, in places (windows must lie at multiples of their size).
 const fn first(size: usize) -> usize {
@@ -111,7 +116,15 @@ pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
             } else {
                 pools.empty = (*h).next;
             }
-            h.write(Head { next: null_mut(), prev: null_mut(), pool: i as u32, taken: 0, fresh: 0, _pad: 0, map: [0; 8] });
+            h.write(Head {
+                next: null_mut(),
+                prev: null_mut(),
+                pool: i as u32,
+                taken: 0,
+                fresh: 0,
+                _pad: 0,
+                map: [0; 8],
+            });
             pools.link(i, h);
         }
         let cap = capacity(size);

@@ -7,7 +7,7 @@
 //! nobody (`COMMON`: of cold and exited threads) are handed out by whole line groups. Line classes have neither.
 
 use super::claim::{After, Verdict};
-use super::slab::{List, POOLS, Slab, shape};
+use super::slab::{List, MIXED, POOLS, Slab, shape};
 use crate::pages;
 use crate::space::entry::{self, COMMON, Kind, SHARED};
 use crate::space::{self, pool};
@@ -25,7 +25,11 @@ pub struct Central {
 }
 
 static CENTRAL: [Central; class::COUNT] = [const {
-    Central { lock: Lock::new(), partial: AtomicU32::new(0), slabs: AtomicU32::new(0) }
+    Central {
+        lock: Lock::new(),
+        partial: AtomicU32::new(0),
+        slabs: AtomicU32::new(0),
+    }
 }; class::COUNT];
 
 /// The central part of class `c`.
@@ -82,7 +86,11 @@ fn unlink(c: Class, slab: &Slab) {
     } else if list == List::Central as u32 {
         of(c).partial.store(next, Relaxed);
     } else if let Some(owned) = crate::thread::registry::owned(slab.owner.load(Relaxed), c) {
-        let head = if list == List::Partial as u32 { &owned.partial } else { &owned.full };
+        let head = if list == List::Partial as u32 {
+            &owned.partial
+        } else {
+            &owned.full
+        };
         head.store(next, Relaxed);
     }
     slab.list.store(List::None as u32, Relaxed);
@@ -97,9 +105,9 @@ fn enlist(c: Class, slab: &Slab) {
     }
 }
 
-/// A fresh slab of class `c`, held by the caller, owned by `owner` (an id or a tag); `None`: out of memory.
-/// An owned slab goes on its owner's list of full slabs at once, so that the owner's exit finds it.
-pub fn fresh(c: Class, owner: u32) -> Option<&'static Slab> {
+/// A fresh slab of class `c`, held by thread `holder` with one block reserved (see [`super::claim::Claim::acquire`]),
+/// owned by `owner` (an id or a tag); `None`: out of memory.
+fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> {
     let run = pages::take(1)?;
     let pool = *POOLS.get(c)? as usize;
     let Some((place, zero)) = pool::take(pool) else {
@@ -109,30 +117,41 @@ pub fn fresh(c: Class, owner: u32) -> Option<&'static Slab> {
     let s = shape(c);
     if !zero {
         // SAFETY: the place is ours and as large as a descriptor of this class.
-        unsafe { place.as_ptr().write_bytes(0, super::slab::descriptor_size(c)) };
+        unsafe {
+            place
+                .as_ptr()
+                .write_bytes(0, super::slab::descriptor_size(c))
+        };
     }
     let slab = Slab::at(crate::space::meta::reference(place.as_ptr()));
     slab.unit.store(run.first as u32, Relaxed);
     slab.owner.store(owner, Relaxed);
-    slab.claim.acquire(c);
+    slab.claim.acquire(c, holder);
     debug_assert!(s.blocks > 0);
     of(c).slabs.fetch_add(1, Relaxed);
-    entry::store(run.first, Kind::Slab { class: c, tag: owner, state: slab.state_offset(c) });
+    publish(c, slab);
     Some(slab)
 }
 
-/// A slab of class `c` for the thread `id` to hold: its own with free blocks, a common one, or a fresh one.
-pub fn acquire(c: Class, id: u32) -> Option<&'static Slab> {
+/// A slab of class `c` for the thread `id` (its `serial` never returns) to hold: its own with free blocks, a common one, or a fresh one.
+///
+/// Blocks of a common slab come back one by one through the slow path, so a busy thread takes one only if it may make
+/// it its own (it is the only thread that ever took from it) or if half of it is free: then memory counts more.
+pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
     let line = class::is_line(c);
     {
         let _held = of(c).lock();
-        let owned = if line { None } else { crate::thread::registry::owned(id, c) };
+        let owned = if line {
+            None
+        } else {
+            crate::thread::registry::owned(id, c)
+        };
         if let Some(owned) = owned {
             let r = fullest(owned.partial.load(Relaxed));
             if r != 0 {
                 let slab = Slab::at(r);
                 unlink(c, slab);
-                slab.claim.hold();
+                slab.claim.hold(id);
                 push(&owned.full, slab, List::Full);
                 return Some(slab);
             }
@@ -143,22 +162,47 @@ pub fn acquire(c: Class, id: u32) -> Option<&'static Slab> {
                 break;
             }
             let slab = Slab::at(r);
+            let adopt = owned.is_some() && slab.taker.load(Relaxed) == serial;
+            if !line && !adopt && slab.claim.out() * 2 > shape(c).blocks {
+                break;
+            }
             unlink(c, slab);
-            if slab.has_free(c, line) {
-                slab.claim.hold();
+            if slab.has_free(c, line || adopt) {
+                if let (true, Some(owned)) = (adopt, owned) {
+                    slab.owner.store(id, Relaxed);
+                    publish(c, slab);
+                    push(&owned.full, slab, List::Full);
+                } else {
+                    slab.taker.store(MIXED, Relaxed);
+                }
+                slab.claim.hold(id);
                 return Some(slab);
             }
             slab.claim.unlist();
         }
     }
-    let slab = fresh(c, if line { SHARED } else { id })?;
+    let slab = fresh(c, if line { SHARED } else { id }, id)?;
     if !line {
         let _held = of(c).lock();
         if let Some(owned) = crate::thread::registry::owned(id, c) {
             push(&owned.full, slab, List::Full);
         }
     }
+    slab.claim.unreserve(1);
     Some(slab)
+}
+
+/// Tells the page map who owns `slab`.
+fn publish(c: Class, slab: &Slab) {
+    let (unit, tag) = (slab.unit.load(Relaxed) as usize, slab.owner.load(Relaxed));
+    entry::store(
+        unit,
+        Kind::Slab {
+            class: c,
+            tag,
+            state: slab.state_offset(c),
+        },
+    );
 }
 
 /// Of the first few slabs of a list the one with the most blocks out, so that sparse ones drain; 0 if it is empty.
@@ -178,21 +222,28 @@ fn fullest(head: u32) -> u32 {
     best
 }
 
-/// The holder lets go of `slab`.
-pub fn let_go(c: Class, slab: &'static Slab) {
+/// Thread `id` lets go of `slab`, if it still holds it.
+pub fn let_go(c: Class, slab: &'static Slab, id: u32) {
     let single = may_take_single(slab);
     let verdict = {
         let _held = of(c).lock();
-        let verdict = slab.claim.let_go(shape(c).blocks, single || slab.has_free(c, false));
-        match verdict {
-            Verdict::List => enlist(c, slab),
-            Verdict::Release { .. } => unlink(c, slab),
-            Verdict::Leave => {}
-        }
+        let verdict = slab
+            .claim
+            .let_go(c, id, shape(c).blocks, single || slab.has_free(c, false));
+        act(c, slab, verdict);
         verdict
     };
-    if let Verdict::Release { .. } = verdict {
+    if verdict == Verdict::Release {
         release(c, slab);
+    }
+}
+
+/// Lists or unlinks as the verdict says (class lock held); a release follows outside the lock.
+fn act(c: Class, slab: &Slab, verdict: Verdict) {
+    match verdict {
+        Verdict::List => enlist(c, slab),
+        Verdict::Release => unlink(c, slab),
+        Verdict::Leave => {}
     }
 }
 
@@ -202,10 +253,10 @@ pub fn may_take_single(slab: &Slab) -> bool {
     slab.owner.load(Relaxed) != COMMON
 }
 
-/// `n` blocks of `slab` were put back (their bits are set).
+/// `n` blocks of `slab` were put back by thread `me` (0: one without a cache); their bits are set.
 #[inline]
-pub fn settle(c: Class, slab: &'static Slab, n: usize) {
-    if slab.claim.put(n) == After::Judge {
+pub fn settle(c: Class, slab: &'static Slab, n: usize, me: u32) {
+    if slab.claim.put(n, me) == After::Judge {
         judge(c, slab);
     }
 }
@@ -216,14 +267,10 @@ fn judge(c: Class, slab: &'static Slab) {
     let verdict = {
         let _held = of(c).lock();
         let verdict = slab.claim.judge(c);
-        match verdict {
-            Verdict::List => enlist(c, slab),
-            Verdict::Release { .. } => unlink(c, slab),
-            Verdict::Leave => {}
-        }
+        act(c, slab, verdict);
         verdict
     };
-    if let Verdict::Release { .. } = verdict {
+    if verdict == Verdict::Release {
         release(c, slab);
     }
 }
@@ -235,13 +282,17 @@ fn release(c: Class, slab: &'static Slab) {
     of(c).slabs.fetch_sub(1, Relaxed);
     // SAFETY: nobody else refers to the descriptor; stale readers see harmless bytes.
     unsafe { pool::give(core::ptr::from_ref(slab).cast::<u8>().cast_mut()) };
-    pages::give(pages::Run { first: unit, units: 1, clean: false });
+    pages::give(pages::Run {
+        first: unit,
+        units: 1,
+        clean: false,
+    });
 }
 
 /// Takes up to `want` blocks of class `c` for a thread without a slab: any blocks of a line class, one line group of
 /// the others (the caller holds the whole group, so that no line is shared). 0: out of memory.
-/// `out` has room for `want.max(4)` addresses.
-pub fn take_common(c: Class, want: usize, out: *mut usize) -> usize {
+/// `serial`: the thread's, 0 if it has none. `out` has room for `want.max(4)` addresses.
+pub fn take_common(c: Class, serial: u32, want: usize, out: *mut usize) -> usize {
     let line = class::is_line(c);
     loop {
         {
@@ -252,15 +303,24 @@ pub fn take_common(c: Class, want: usize, out: *mut usize) -> usize {
                     break;
                 }
                 let slab = Slab::at(r);
-                let got = slab.take(c, if line { want } else { 1 }, line, out);
+                let got = slab
+                    .take(c, 0, if line { want } else { 1 }, line, out)
+                    .unwrap_or(0);
                 if got > 0 {
+                    if !line {
+                        let taker = slab.taker.load(Relaxed);
+                        let sole = serial != 0 && (taker == 0 || taker == serial);
+                        slab.taker.store(if sole { serial } else { MIXED }, Relaxed);
+                    }
                     return got;
                 }
                 unlink(c, slab);
                 slab.claim.unlist();
             }
         }
-        let Some(slab) = fresh(c, if line { SHARED } else { COMMON }) else { return 0 };
+        let Some(slab) = fresh(c, if line { SHARED } else { COMMON }, 0) else {
+            return 0;
+        };
         let _held = of(c).lock();
         // No block is out yet, so nobody else can know the slab.
         slab.claim.acquire_listed(c);
@@ -269,13 +329,13 @@ pub fn take_common(c: Class, want: usize, out: *mut usize) -> usize {
 }
 
 /// Puts one block back (no magazine, no outbox). The address is a block's start. True: it was back already.
-pub fn put_one(c: Class, slab: &'static Slab, i: usize) -> bool {
+pub fn put_one(c: Class, slab: &'static Slab, i: usize, me: u32) -> bool {
     let s = shape(c);
     slab.state(s.words, i).store(super::slab::FREE, Relaxed);
     if slab.put_word(i / 64, 1 << (i % 64)) != 0 {
         return true;
     }
-    settle(c, slab, 1);
+    settle(c, slab, 1, me);
     false
 }
 
@@ -286,21 +346,24 @@ pub fn disown(id: u32) {
             continue;
         }
         let _held = of(c).lock();
-        let Some(owned) = crate::thread::registry::owned(id, c) else { continue };
+        let Some(owned) = crate::thread::registry::owned(id, c) else {
+            continue;
+        };
         for full in [false, true] {
             loop {
-                let r = if full { owned.full.load(Relaxed) } else { owned.partial.load(Relaxed) };
+                let r = if full {
+                    owned.full.load(Relaxed)
+                } else {
+                    owned.partial.load(Relaxed)
+                };
                 if r == 0 {
                     break;
                 }
                 let slab = Slab::at(r);
                 unlink(c, slab);
                 slab.owner.store(COMMON, Relaxed);
-                entry::store(slab.unit.load(Relaxed) as usize, Kind::Slab {
-                    class: c,
-                    tag: COMMON,
-                    state: slab.state_offset(c),
-                });
+                slab.taker.store(MIXED, Relaxed);
+                publish(c, slab);
                 if !full {
                     push(&of(c).partial, slab, List::Central);
                 }

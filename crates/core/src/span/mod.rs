@@ -4,5 +4,5 @@
 
 pub mod central;
 pub mod claim;
-pub mod slab;
 pub mod purge;
+pub mod slab;

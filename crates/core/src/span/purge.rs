@@ -32,7 +32,11 @@ fn of_class(c: Class) -> usize {
         {
             // The class lock keeps the slab alive; nothing waits for more than one slab's pages (64 KiB).
             let _held = central::of(c).lock();
-            if let Kind::Slab { class, state: again, .. } = entry::load(u)
+            if let Kind::Slab {
+                class,
+                state: again,
+                ..
+            } = entry::load(u)
                 && class == c
                 && again == state
             {
@@ -46,20 +50,25 @@ fn of_class(c: Class) -> usize {
 /// Purges one slab's empty pages, in runs. The class lock is held.
 fn of_slab(c: Class, slab: &'static Slab) -> usize {
     let s = shape(c);
-    let out = slab.claim.out();
-    let touched = slab.fresh.load(Relaxed) as usize * s.size;
-    if out >= s.blocks || touched == 0 {
+    let fresh = slab.fresh.load(Relaxed) as usize;
+    let touched = fresh * s.size;
+    if slab.claim.out() >= s.blocks || touched == 0 {
         return 0;
     }
-    let pages = touched.div_ceil(PAGE).min(UNIT / PAGE);
+    // A holder may hand out blocks from `fresh` on at any moment: pages that such a block touches are not looked at.
+    let pages = if slab.claim.is_held() {
+        touched / PAGE
+    } else {
+        touched.div_ceil(PAGE).min(UNIT / PAGE)
+    };
     let (mut bytes, mut page) = (0, 0);
     while page < pages {
         let mut end = page;
-        while end < pages && is_empty(c, slab, end) {
+        while end < pages && is_empty(c, slab, fresh, end) {
             end += 1;
         }
         if end > page {
-            bytes += purge_run(c, slab, page, end);
+            bytes += purge_run(c, slab, fresh, page, end);
         }
         page = end + 1;
     }
@@ -67,23 +76,19 @@ fn of_slab(c: Class, slab: &'static Slab) -> usize {
 }
 
 /// Blocks that touch pages `from..to`, below the first that was never handed out.
-fn blocks_in(c: Class, slab: &Slab, from: usize, to: usize) -> (usize, usize) {
+fn blocks_in(c: Class, fresh: usize, from: usize, to: usize) -> (usize, usize) {
     let s = shape(c);
     let last = (to * PAGE - 1) / s.size;
-    (from * PAGE / s.size, (last + 1).min(slab.fresh.load(Relaxed) as usize))
+    (from * PAGE / s.size, (last + 1).min(fresh))
 }
 
-fn is_empty(c: Class, slab: &Slab, page: usize) -> bool {
-    let (first, end) = blocks_in(c, slab, page, page + 1);
+fn is_empty(c: Class, slab: &Slab, fresh: usize, page: usize) -> bool {
+    let (first, end) = blocks_in(c, fresh, page, page + 1);
     (first..end).all(|i| slab.word(i / 64).load(Relaxed) >> (i % 64) & 1 == 1)
 }
 
-fn purge_run(c: Class, slab: &'static Slab, from: usize, to: usize) -> usize {
-    let mask = ((1u32 << to) - 1) & !((1u32 << from) - 1);
-    if slab.purged.load(Relaxed) & mask == mask {
-        return 0;
-    }
-    let (first, end) = blocks_in(c, slab, from, to);
+fn purge_run(c: Class, slab: &'static Slab, fresh: usize, from: usize, to: usize) -> usize {
+    let (first, end) = blocks_in(c, fresh, from, to);
     // Take the bits, word by word; give up on the run if somebody was faster.
     let mut i = first;
     let mut all = true;

@@ -19,6 +19,8 @@ use aethalloc_base::class::{self, Class};
 
 /// State byte: the block is in its slab (or on its way there).
 pub const FREE: u8 = 255;
+/// [`Slab::taker`]: several threads, or one that is gone.
+pub const MIXED: u32 = u32::MAX;
 /// State byte: the block is out.
 pub const OUT: u8 = 0;
 
@@ -55,8 +57,8 @@ pub struct Slab {
     pub fresh: AtomicU32,
     /// Word where the last take ended (holder only).
     pub cursor: AtomicU32,
-    /// OS pages given back while blocks were out: bit n is the unit's n-th 4 KiB.
-    pub purged: AtomicU32,
+    /// Common slabs: serial of the one thread that ever took blocks, 0 none, [`MIXED`] several. Under the class lock.
+    pub taker: AtomicU32,
 }
 const _: () = assert!(size_of::<Slab>() == 64);
 
@@ -92,7 +94,13 @@ pub struct Shape {
 }
 
 static SHAPES: [Shape; class::COUNT] = {
-    let mut t = [Shape { size: 0, blocks: 0, words: 0, group: 1, reciprocal: 0 }; class::COUNT];
+    let mut t = [Shape {
+        size: 0,
+        blocks: 0,
+        words: 0,
+        group: 1,
+        reciprocal: 0,
+    }; class::COUNT];
     let mut c = 1;
     while c < class::COUNT {
         t[c] = Shape {
@@ -146,7 +154,10 @@ impl Slab {
     /// Word `w` of the occupancy bitmap.
     #[inline]
     pub fn word(&self, w: usize) -> &AtomicU64 {
-        let p = core::ptr::from_ref(self).cast::<u8>().wrapping_add(64).cast::<AtomicU64>();
+        let p = core::ptr::from_ref(self)
+            .cast::<u8>()
+            .wrapping_add(64)
+            .cast::<AtomicU64>();
         // SAFETY: `w` is below the class's words (callers derive it from a block number); the descriptor's pool place
         // has room for them. The pointer keeps the metadata's provenance through `Slab::at`.
         unsafe { &*p.wrapping_add(w) }
@@ -155,7 +166,9 @@ impl Slab {
     /// State byte of block `i`.
     #[inline]
     pub fn state(&self, words: usize, i: usize) -> &AtomicU8 {
-        let p = core::ptr::from_ref(self).cast::<u8>().wrapping_add(64 + words * 8 + i);
+        let p = core::ptr::from_ref(self)
+            .cast::<u8>()
+            .wrapping_add(64 + words * 8 + i);
         // SAFETY: as in `word`.
         unsafe { &*p.cast::<AtomicU8>() }
     }
@@ -175,13 +188,27 @@ impl Slab {
             || (0..s.words).any(|w| eligible(self.word(w).load(Relaxed), s.group, single) != 0)
     }
 
-    /// The holder (or, for a listed slab, the class lock's owner) takes up to `want` blocks: `out` gets their
-    /// addresses, lowest first within a word. With `single`, any block; else whole line groups only (`want` is then
+    /// `holder`, or for a listed slab the class lock's owner (0), takes up to `want` blocks: `out` gets their
+    /// addresses, lowest first within a word. `None`: the slab is not the holder's any more. With `single`, any block; else whole line groups only (`want` is then
     /// rounded down to groups, but at least one). Returns how many; the claim word counts them.
-    pub fn take(&self, c: Class, want: usize, single: bool, out: *mut usize) -> usize {
+    pub fn take(
+        &self,
+        c: Class,
+        holder: u32,
+        want: usize,
+        single: bool,
+        out: *mut usize,
+    ) -> Option<usize> {
         let s = shape(c);
         let base = self.address().addr();
-        let want = if single { want } else { (want / s.group).max(1) * s.group };
+        let want = if single {
+            want
+        } else {
+            (want / s.group).max(1) * s.group
+        };
+        if holder != 0 && !self.claim.reserve(c, holder, want) {
+            return None;
+        }
         let mut got = 0;
         let start = self.cursor.load(Relaxed) as usize;
         let mut w = if start < s.words { start } else { 0 };
@@ -232,10 +259,12 @@ impl Slab {
             self.fresh.store((fresh + n) as u32, Relaxed);
         }
         got += n;
-        if got > 0 {
+        if holder == 0 {
             self.claim.took(got);
+        } else if got < want {
+            self.claim.unreserve(want - got);
         }
-        got
+        Some(got)
     }
 
     /// Sets the bits `bits` of word `w`: those blocks are back. The bits that were set already: double frees.

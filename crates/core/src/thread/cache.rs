@@ -24,6 +24,8 @@ pub const HEAT: u8 = 96;
 pub struct Cache {
     /// Owner id.
     pub id: u32,
+    /// Number of the thread among all that ever had a cache (wraps after four thousand million).
+    pub serial: u32,
     /// Foreign blocks given back one by one so far.
     pub remote_heat: u8,
     /// Medium blocks used so far.
@@ -113,7 +115,16 @@ impl Hot {
         }
         // SAFETY: hot parts live as long as their cache is registered; `Owned` is all atomics; no reference to the
         // whole `Hot` is made.
-        unsafe { Some(&*(&raw const (*hot).classes).cast::<HotClass>().add(c).cast::<u8>().add(4).cast::<Owned>()) }
+        unsafe {
+            Some(
+                &*(&raw const (*hot).classes)
+                    .cast::<HotClass>()
+                    .add(c)
+                    .cast::<u8>()
+                    .add(4)
+                    .cast::<Owned>(),
+            )
+        }
     }
 
     /// An empty window.
@@ -169,7 +180,11 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
         let cache = unsafe { &mut *p };
         cache.tls.store(t.as_ptr(), Relaxed);
         match registry::register(p) {
-            Some(id) => cache.id = id,
+            Some(id) => {
+                static SERIAL: AtomicU32 = AtomicU32::new(0);
+                cache.id = id;
+                cache.serial = SERIAL.fetch_add(1, Relaxed) % (u32::MAX - 1) + 1;
+            }
             None => {
                 // SAFETY: nobody has seen it.
                 unsafe { pool::give(p.cast()) };
@@ -209,8 +224,12 @@ pub fn warm(t: Tls, cache: &mut Cache, c: Class) -> bool {
     if crate::config::get(Key::cache) == 0 {
         return false;
     }
-    let Some(hot) = hot_part(cache) else { return false };
-    let Some(w) = hot.take_window() else { return false };
+    let Some(hot) = hot_part(cache) else {
+        return false;
+    };
+    let Some(w) = hot.take_window() else {
+        return false;
+    };
     let size = class::SIZES[c] as usize;
     let mut capacity = policy::quiet_capacity(size);
     if hot.quiet_bytes as usize + capacity * size > QUIET_BYTES {
@@ -223,7 +242,10 @@ pub fn warm(t: Tls, cache: &mut Cache, c: Class) -> bool {
     h.turned = crate::clock::now();
     super::cold::unstash(cache, c);
     t.set_top(c, w.make_empty(capacity));
-    t.set_tag(c, tag_word(c, if class::is_line(c) { SHARED } else { cache.id }));
+    t.set_tag(
+        c,
+        tag_word(c, if class::is_line(c) { SHARED } else { cache.id }),
+    );
     true
 }
 
@@ -258,7 +280,11 @@ pub fn hot_part(cache: &mut Cache) -> Option<&'static mut Hot> {
 pub fn hot_of(cache: &Cache) -> Option<&'static mut Hot> {
     let p = cache.hot.load(Relaxed);
     // SAFETY: as in `hot_part`.
-    if p.is_null() { None } else { Some(unsafe { &mut *p }) }
+    if p.is_null() {
+        None
+    } else {
+        Some(unsafe { &mut *p })
+    }
 }
 
 /// The calling thread's words.
@@ -279,14 +305,18 @@ pub unsafe fn held_bytes(cache: *const Cache) -> usize {
         let hot = (*(&raw const (*cache).hot)).load(Acquire);
         for c in class::FIRST..FAST_COUNT {
             let size = class::SIZES[c] as usize;
-            let stash = (&raw const (*cache).stash).cast::<usize>().add(c).read_volatile();
+            let stash = (&raw const (*cache).stash)
+                .cast::<usize>()
+                .add(c)
+                .read_volatile();
             bytes += (stash & 15).count_ones() as usize * size;
             if !hot.is_null() {
                 let h = (&raw const (*hot).classes).cast::<HotClass>().add(c);
                 let (capacity, loaded) = ((*h).capacity as usize, (*h).loaded as usize);
                 if capacity != 0 {
                     let newest = t.top(c) & 255;
-                    bytes += ((loaded + 1).saturating_sub(newest) + (*h).spares as usize * loaded) * size;
+                    bytes += ((loaded + 1).saturating_sub(newest) + (*h).spares as usize * loaded)
+                        * size;
                 }
             }
         }

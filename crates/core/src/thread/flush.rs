@@ -7,9 +7,9 @@
 //! instruction; per slab another.
 
 use super::window::Window;
+use crate::space::entry::Kind;
 use crate::span::central::{self, block_of, lookup};
 use crate::span::slab::{FREE, Slab, shape};
-use crate::space::entry::Kind;
 use crate::sync::Ordering::*;
 use crate::violation;
 
@@ -40,18 +40,22 @@ struct Scratch {
 }
 const _: () = assert!(size_of::<Scratch>() <= super::window::BYTES);
 
-/// Puts the `n` blocks at `from` back. The scratch is all zero before and after.
+/// Puts the `n` blocks at `from` back for thread `me`. The scratch is all zero before and after.
 ///
 /// `from[..n]` are block addresses that nobody else holds.
-pub fn blocks(scratch: Window, from: *const usize, n: usize) {
+pub fn blocks(scratch: Window, from: *const usize, n: usize, me: u32) {
     // SAFETY: the scratch window is the calling thread's, large enough (asserted) and zero, a valid `Scratch`.
     let s = unsafe { &mut *scratch.slot(0).cast::<Scratch>() };
     let mut used = 0u64;
     for i in 0..n {
         // SAFETY: the caller's array has `n` entries.
         let p = unsafe { from.add(i).read() };
-        let Some((_, Kind::Slab { class, state, .. })) = lookup(p) else { continue };
-        let Some((slab, b)) = block_of(class, state, p) else { continue };
+        let Some((_, Kind::Slab { class, state, .. })) = lookup(p) else {
+            continue;
+        };
+        let Some((slab, b)) = block_of(class, state, p) else {
+            continue;
+        };
         let words = shape(class).words;
         slab.state(words, b).store(FREE, Relaxed);
         let (r, w, bit) = (slab.reference(), b / 64, 1u64 << (b % 64));
@@ -65,10 +69,15 @@ pub fn blocks(scratch: Window, from: *const usize, n: usize) {
             acc.bits |= bit;
         } else {
             let old = *acc;
-            *acc = WordAcc { bits: bit, slab: r, word: w as u16, class: class as u16 };
+            *acc = WordAcc {
+                bits: bit,
+                slab: r,
+                word: w as u16,
+                class: class as u16,
+            };
             used |= 1 << h;
             if old.slab != 0 {
-                apply(&mut s.slabs, old);
+                apply(&mut s.slabs, old, me);
             }
         }
     }
@@ -78,19 +87,29 @@ pub fn blocks(scratch: Window, from: *const usize, n: usize) {
         // SAFETY: h < WORDS.
         let acc = unsafe { s.words.get_unchecked_mut(h) };
         let old = *acc;
-        *acc = WordAcc { bits: 0, slab: 0, word: 0, class: 0 };
-        apply(&mut s.slabs, old);
+        *acc = WordAcc {
+            bits: 0,
+            slab: 0,
+            word: 0,
+            class: 0,
+        };
+        apply(&mut s.slabs, old, me);
     }
     for acc in &mut s.slabs {
         if acc.slab != 0 {
-            central::settle(acc.class as usize, Slab::at(acc.slab), acc.count as usize);
+            central::settle(
+                acc.class as usize,
+                Slab::at(acc.slab),
+                acc.count as usize,
+                me,
+            );
             acc.slab = 0;
         }
     }
 }
 
 /// Sets a word's bits and counts them for its slab.
-fn apply(slabs: &mut [SlabAcc; SLABS], acc: WordAcc) {
+fn apply(slabs: &mut [SlabAcc; SLABS], acc: WordAcc, me: u32) {
     let slab = Slab::at(acc.slab);
     let twice = slab.put_word(acc.word as usize, acc.bits);
     if twice != 0 {
@@ -105,9 +124,18 @@ fn apply(slabs: &mut [SlabAcc; SLABS], acc: WordAcc) {
         count.count += n;
     } else {
         let old = *count;
-        *count = SlabAcc { slab: acc.slab, class: acc.class, count: n };
+        *count = SlabAcc {
+            slab: acc.slab,
+            class: acc.class,
+            count: n,
+        };
         if old.slab != 0 {
-            central::settle(old.class as usize, Slab::at(old.slab), old.count as usize);
+            central::settle(
+                old.class as usize,
+                Slab::at(old.slab),
+                old.count as usize,
+                me,
+            );
         }
     }
 }

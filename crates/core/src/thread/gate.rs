@@ -21,12 +21,18 @@ impl Gate {
     /// Open, nobody inside.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Gate { busy: AtomicU32::new(0), stop: AtomicU32::new(0) }
+        Gate {
+            busy: AtomicU32::new(0),
+            stop: AtomicU32::new(0),
+        }
     }
     /// Open, nobody inside.
     #[cfg(loom)]
     pub fn new() -> Self {
-        Gate { busy: AtomicU32::new(0), stop: AtomicU32::new(0) }
+        Gate {
+            busy: AtomicU32::new(0),
+            stop: AtomicU32::new(0),
+        }
     }
 
     /// The owner enters; false while a drainer is (or wants) inside: the owner then does without its outbox.

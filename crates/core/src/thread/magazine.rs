@@ -44,7 +44,8 @@ fn turn(h: &mut HotClass, c: Class, direction: u8, n: usize) {
     let now = crate::clock::now();
     let fast = now.wrapping_sub(h.turned) < FAST_TICKS * h.moved as u64;
     let size = class::SIZES[c] as usize;
-    let most = crate::config::get(Key::batch_count).min(crate::config::get(Key::batch_bytes) / size) as u32;
+    let most = crate::config::get(Key::batch_count).min(crate::config::get(Key::batch_bytes) / size)
+        as u32;
     h.level = if !fast {
         h.level / 2
     } else if (h.capacity as usize) < policy::full_capacity(size) {
@@ -54,7 +55,11 @@ fn turn(h: &mut HotClass, c: Class, direction: u8, n: usize) {
     };
     let full = policy::full_capacity(size);
     let quiet = policy::quiet_capacity(size);
-    let wish = if fast { h.capacity as usize * 2 } else { h.capacity as usize / 2 };
+    let wish = if fast {
+        h.capacity as usize * 2
+    } else {
+        h.capacity as usize / 2
+    };
     h.capacity = policy::clamp(wish, quiet.min(h.capacity as usize), full) as u8;
     h.direction = direction;
     h.turned = now;
@@ -65,7 +70,9 @@ fn turn(h: &mut HotClass, c: Class, direction: u8, n: usize) {
 #[cold]
 #[inline(never)]
 pub fn refill(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
-    let Some(hot) = hot_of(cache) else { return null_mut() };
+    let Some(hot) = hot_of(cache) else {
+        return null_mut();
+    };
     let w = window_of(t.top(c));
     let h = hot.class(c);
     turn(h, c, REFILL, h.loaded as usize);
@@ -92,16 +99,29 @@ pub fn refill(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
     loop {
         let h = hot.class(c);
         if h.held == 0 {
-            let Some(slab) = central::acquire(c, cache.id) else { break };
+            let Some(slab) = central::acquire(c, cache.id, cache.serial) else {
+                break;
+            };
             h.held = slab.reference();
         }
         let slab = Slab::at(h.held);
-        got = slab.take(c, want, central::may_take_single(slab), w.slot(first));
-        if got > 0 {
-            break;
+        match slab.take(
+            c,
+            cache.id,
+            want,
+            central::may_take_single(slab),
+            w.slot(first),
+        ) {
+            Some(0) => {
+                h.held = 0;
+                central::let_go(c, slab, cache.id);
+            }
+            Some(n) => {
+                got = n;
+                break;
+            }
+            None => h.held = 0, // somebody released it while it was empty
         }
-        h.held = 0;
-        central::let_go(c, slab);
     }
     if got == 0 {
         // The window may have been marked for another capacity; an empty one of any capacity is right.
@@ -131,7 +151,9 @@ fn load(t: Tls, hot: &mut Hot, c: Class, w: Window, newest: usize, capacity: usi
 #[cold]
 #[inline(never)]
 pub fn spill(t: Tls, cache: &mut Cache, c: Class) -> bool {
-    let Some(hot) = hot_of(cache) else { return false };
+    let Some(hot) = hot_of(cache) else {
+        return false;
+    };
     let top = t.top(c);
     let (w, newest) = (window_of(top), top & 255);
     let h = hot.class(c);
@@ -140,7 +162,9 @@ pub fn spill(t: Tls, cache: &mut Cache, c: Class) -> bool {
     let (capacity, level, spares) = (h.capacity as usize, h.level as usize, h.spares as usize);
     // The full window is unlinked before anything is done with it: a signal handler or a fork's child finds an empty
     // one in its place.
-    let Some(empty) = hot.take_window() else { return false };
+    let Some(empty) = hot.take_window() else {
+        return false;
+    };
     t.set_top(c, empty.make_empty(capacity));
     let h = hot.class(c);
     h.loaded = capacity as u8;
@@ -161,7 +185,7 @@ pub fn spill(t: Tls, cache: &mut Cache, c: Class) -> bool {
 
 fn put_back(cache: &mut Cache, hot: &Hot, w: Window, newest: usize, held: usize) {
     cache.put.fetch_add(held as u64, Relaxed);
-    flush::blocks(hot.scratch, w.slot(newest), held);
+    flush::blocks(hot.scratch, w.slot(newest), held, cache.id);
 }
 
 /// Empties the magazine of class `c` and its spare windows into the slabs, and lets go of its held slab (thread exit,
@@ -200,7 +224,7 @@ pub fn drain(t: Tls, cache: &mut Cache, c: Class) {
     if h.held != 0 {
         let slab = Slab::at(h.held);
         h.held = 0;
-        central::let_go(c, slab);
+        central::let_go(c, slab, cache.id);
     }
 }
 

@@ -59,18 +59,29 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
     let mut out = [0usize; SLOTS];
     let size = class::SIZES[c] as usize;
     let Some(m) = of(cache) else {
-        let got = central::take_common(c, 1, out.as_mut_ptr());
+        let got = central::take_common(c, cache.serial, 1, out.as_mut_ptr());
         cache.taken.fetch_add(got as u64, Relaxed);
-        return if got == 0 { null_mut() } else { crate::front::pointer(out[0]) };
+        return if got == 0 {
+            null_mut()
+        } else {
+            crate::front::pointer(out[0])
+        };
     };
     let k = c - FAST_COUNT;
-    let (Some(count), Some(slots)) = (m.count.get_mut(k), m.slots.get_mut(k)) else { return null_mut() };
+    let (Some(count), Some(slots)) = (m.count.get_mut(k), m.slots.get_mut(k)) else {
+        return null_mut();
+    };
     if *count > 0 {
         *count -= 1;
         m.bytes -= size;
         return crate::front::pointer(slots.get(*count as usize).copied().unwrap_or(0));
     }
-    let got = central::take_common(c, capacity(size).div_ceil(2), out.as_mut_ptr());
+    let got = central::take_common(
+        c,
+        cache.serial,
+        capacity(size).div_ceil(2),
+        out.as_mut_ptr(),
+    );
     if got == 0 {
         return null_mut();
     }
@@ -88,11 +99,13 @@ pub fn free(cache: &mut Cache, c: Class, p: usize) -> bool {
     let size = class::SIZES[c] as usize;
     let Some(m) = of(cache) else {
         cache.put.fetch_add(1, Relaxed);
-        put_address(p);
+        put_address(p, cache.id);
         return false;
     };
     let k = c - FAST_COUNT;
-    let (Some(count), Some(slots)) = (m.count.get_mut(k), m.slots.get_mut(k)) else { return false };
+    let (Some(count), Some(slots)) = (m.count.get_mut(k), m.slots.get_mut(k)) else {
+        return false;
+    };
     let n = *count as usize;
     if slots.iter().take(n).any(|q| *q == p) {
         return true;
@@ -108,12 +121,12 @@ pub fn free(cache: &mut Cache, c: Class, p: usize) -> bool {
         *count = (n - out) as u8;
         m.bytes -= out * size;
         for o in old.iter().take(out) {
-            put_address(*o);
+            put_address(*o, cache.id);
         }
         cache.put.fetch_add(out as u64, Relaxed);
         if m.bytes + size > BYTES {
             cache.put.fetch_add(1, Relaxed);
-            put_address(p);
+            put_address(p, cache.id);
             return false;
         }
     }
@@ -137,7 +150,7 @@ pub fn drain(cache: &mut Cache) {
         while *count > 0 {
             *count -= 1;
             if let Some(p) = slots.get(*count as usize) {
-                put_address(*p);
+                put_address(*p, cache.id);
                 cache.put.fetch_add(1, Relaxed);
             }
         }
@@ -151,5 +164,9 @@ pub fn drain(cache: &mut Cache) {
 /// `m` is null or a registered cache's.
 pub unsafe fn bytes(m: *const Medium) -> usize {
     // SAFETY: the caller's promise; a racy read of one word.
-    if m.is_null() { 0 } else { unsafe { (&raw const (*m).bytes).read_volatile() } }
+    if m.is_null() {
+        0
+    } else {
+        unsafe { (&raw const (*m).bytes).read_volatile() }
+    }
 }

@@ -15,7 +15,9 @@ const HEAT: u8 = 32;
 
 /// Takes a foreign block whose state byte is FREE already; false: the caller puts it back itself.
 pub fn put(cache: &mut Cache, p: usize) -> bool {
-    let Some(hot) = ready(cache) else { return false };
+    let Some(hot) = ready(cache) else {
+        return false;
+    };
     // The drainer's membarrier is the other half.
     if !hot.gate.enter(|| compiler_fence(SeqCst)) {
         return false;
@@ -43,7 +45,7 @@ fn put_first(hot: &mut Hot, p: usize) -> bool {
 /// Sends everything home. The gate is the caller's.
 fn send(cache: &Cache, hot: &mut Hot) {
     let n = hot.outbox_count.swap(0, Relaxed) as usize;
-    flush::blocks(hot.scratch, hot.outbox, n);
+    flush::blocks(hot.scratch, hot.outbox, n, cache.id);
     cache.put.fetch_add(n as u64, Relaxed);
     cache.batches.fetch_add(1, Relaxed);
 }
@@ -67,7 +69,10 @@ pub unsafe fn drain_other(cache: *mut Cache, scratch: window::Window) -> bool {
     // SAFETY: the caller's promise; only atomics and, inside the gate, the outbox are touched.
     unsafe {
         let hot = (*(&raw const (*cache).hot)).load(Acquire);
-        if hot.is_null() || (*hot).outbox.is_null() || (*(&raw const (*hot).outbox_count)).load(Relaxed) == 0 {
+        if hot.is_null()
+            || (*hot).outbox.is_null()
+            || (*(&raw const (*hot).outbox_count)).load(Relaxed) == 0
+        {
             return true;
         }
         let gate = &*(&raw const (*hot).gate);
@@ -75,7 +80,7 @@ pub unsafe fn drain_other(cache: *mut Cache, scratch: window::Window) -> bool {
             return false;
         }
         let n = (*(&raw const (*hot).outbox_count)).swap(0, Relaxed) as usize;
-        flush::blocks(scratch, (*hot).outbox, n);
+        flush::blocks(scratch, (*hot).outbox, n, 0);
         gate.reopen();
     }
     true

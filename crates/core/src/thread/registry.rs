@@ -48,7 +48,10 @@ pub fn register(cache: *mut Cache) -> Option<u32> {
 pub fn unregister(id: u32) {
     let _held = LOCK.take();
     if let Some(slot) = meta::owner_slot(id as usize) {
-        slot.store(null_mut::<u8>().with_addr((FREE.load(Relaxed) as usize) << 1 | 1), Release);
+        slot.store(
+            null_mut::<u8>().with_addr((FREE.load(Relaxed) as usize) << 1 | 1),
+            Release,
+        );
         FREE.store(id, Relaxed);
         LIVE.fetch_sub(1, Relaxed);
     }
@@ -62,7 +65,11 @@ pub fn get(id: u32) -> *mut Cache {
     }
     // ORDERING: Acquire, pairs with Release in `register`. The slot was made writable before the id was given.
     let p = meta::owner_slot(id as usize).map_or(null_mut(), |s| s.load(Acquire));
-    if p.addr() & 1 == 1 { null_mut() } else { p.cast() }
+    if p.addr() & 1 == 1 {
+        null_mut()
+    } else {
+        p.cast()
+    }
 }
 
 /// The lists of own slabs of thread `id` and class `c`; `None` for tags that are no thread.

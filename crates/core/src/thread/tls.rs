@@ -103,7 +103,13 @@ macro_rules! field {
 }
 
 impl Tls {
-    field!(limit, set_limit, 0, usize, "Largest request that tries a magazine.");
+    field!(
+        limit,
+        set_limit,
+        0,
+        usize,
+        "Largest request that tries a magazine."
+    );
     field!(cache, set_cache, 8, *mut Cache, "The thread's cache.");
     field!(life_word, set_life_word, 16, u64, "State as a word.");
 
