@@ -50,7 +50,9 @@ pub const GO: Program = Program {
         own_allocator: &[
             "go", "compile", "asm", "link", "cgo", "buildid", "vet", "pack",
         ],
-        silent: &[],
+        silent: &[
+            "go", "compile", "asm", "link", "cgo", "buildid", "vet", "pack", "work",
+        ],
     },
     note: "Go values live in Go's own heap; only what C code allocates is the library's. Go's tools are linked statically",
     task_fn: go,
@@ -80,7 +82,7 @@ pub const CARGO: Program = Program {
     expected: Expected {
         processes: &["cargo", "rustc"],
         own_allocator: &["rustc", "rustdoc", "rust-lld", "cargo"],
-        silent: &[],
+        silent: &["rust-lld"],
     },
     note: "rustc from rust-lang.org defines `malloc` itself (jemalloc), which goes before any preload; cargo and the \
            linker use the library",
@@ -98,13 +100,20 @@ fn cargo(run: &Run) -> Result<Facts, Failure> {
         run.launch(env!("CARGO"))
             .folder("small")
             .args(args)
-            .args(["--offline", "--quiet"])
             .env("RUSTC", &bin.to_string_lossy())
             .env("CARGO_HOME", &run.path("home").to_string_lossy())
             .ok()
     };
     let remap = format!("--remap-path-prefix={}=.", run.work().display());
-    cargo(&["rustc", "--release", "--", "-Cstrip=debuginfo", &remap])?;
+    cargo(&[
+        "rustc",
+        "--offline",
+        "--quiet",
+        "--release",
+        "--",
+        "-Cstrip=debuginfo",
+        &remap,
+    ])?;
     let small = run.path("small/target/release/small");
     Ok(vec![
         ("program".into(), run.read("small/target/release/small")?),
