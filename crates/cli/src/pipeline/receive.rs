@@ -45,9 +45,11 @@ pub fn run(shared: &Shared, number: usize, output: Vec<Producer<Packet>>) {
 }
 
 impl Receiver<'_> {
+    /// As fast as it goes. Does not end while workers stand still, so that all rings do fill up.
     fn flood(&mut self) {
         let end = Instant::now() + Duration::from_secs_f64(self.shared.config.flood);
-        while Instant::now() < end && self.burst(BURST, false) {}
+        let stalled = |shared: &Shared| shared.stalled.load(Ordering::Relaxed) > 0;
+        while (Instant::now() < end || stalled(self.shared)) && self.burst(BURST, false) {}
     }
 
     /// Bursts at fixed times. One that is late does not delay the next: the rate holds.
