@@ -77,7 +77,7 @@ fn exits(text: &str) -> Result<Vec<u32>, String> {
             .and_then(|pid| u32::try_from(pid).ok())
             .ok_or_else(|| format!("no pid in {line:?}"))?;
         match event["event"].as_str() {
-            Some("start") => {}
+            Some("start" | "fork") => {}
             Some("exit") if event["allocations"].as_u64().is_some_and(|n| n > 0) => ids.push(pid),
             Some("exit") => return Err(format!("no allocations in {line:?}")),
             _ => return Err(format!("no known event in {line:?}")),
