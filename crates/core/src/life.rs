@@ -192,6 +192,7 @@ extern "C" fn after_fork_in_child() {
     lock::fork_ended();
     each_lock(|l| l.reset());
     lock::mark_repaired();
+    crate::span::live::reset();
     adopt_dead_threads();
     stats::report("fork");
 }

@@ -312,6 +312,7 @@ pub fn take_common(c: Class, serial: u32, want: usize, out: *mut usize) -> usize
                         let sole = serial != 0 && (taker == 0 || taker == serial);
                         slab.taker.store(if sole { serial } else { MIXED }, Relaxed);
                     }
+                    super::live::taken(got * shape(c).size);
                     return got;
                 }
                 unlink(c, slab);
@@ -336,6 +337,7 @@ pub fn put_one(c: Class, slab: &'static Slab, i: usize, me: u32) -> bool {
         return true;
     }
     settle(c, slab, 1, me);
+    super::live::put(s.size);
     false
 }
 

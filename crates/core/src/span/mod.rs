@@ -4,5 +4,6 @@
 
 pub mod central;
 pub mod claim;
+pub mod live;
 pub mod purge;
 pub mod slab;

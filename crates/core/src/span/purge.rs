@@ -2,46 +2,28 @@
 //!
 //! The blocks that lie wholly or partly in an empty page are taken out of the occupancy bitmap first, so that nobody
 //! can get them while the page goes; then they are put back. Interrupted in between, they are lost, never doubled.
-//! Cost: 0.6-3 us per page; runs when memory is asked back (`purge`), not in the course of frees.
+//! Cost: 0.6-3 us per page; runs when memory is asked back (`purge`) or has become mostly free (`live`).
 
 use super::central;
 use super::slab::{Slab, shape};
 use crate::space::entry::{self, Kind};
 use crate::sync::Ordering::*;
-use aethalloc_base::class::{self, Class};
+use aethalloc_base::class::Class;
 use aethalloc_base::units::{PAGE, UNIT};
 use aethalloc_sys::memory;
 
 /// Purges the empty pages of every slab. Returns bytes given back.
 pub fn all() -> usize {
     let mut bytes = 0;
-    for c in class::FIRST..class::COUNT {
-        if central::of(c).slabs.load(Relaxed) == 0 {
-            continue;
-        }
-        bytes += of_class(c);
-    }
-    bytes
-}
-
-fn of_class(c: Class) -> usize {
-    let mut bytes = 0;
     for u in 0..crate::pages::top_unit() {
-        if let Kind::Slab { class, state, .. } = entry::load(u)
+        let Kind::Slab { class: c, state, .. } = entry::load(u) else { continue };
+        // The class lock keeps the slab alive; nothing waits for more than one slab's pages (64 KiB).
+        let _held = central::of(c).lock();
+        if let Kind::Slab { class, state: again, .. } = entry::load(u)
             && class == c
+            && again == state
         {
-            // The class lock keeps the slab alive; nothing waits for more than one slab's pages (64 KiB).
-            let _held = central::of(c).lock();
-            if let Kind::Slab {
-                class,
-                state: again,
-                ..
-            } = entry::load(u)
-                && class == c
-                && again == state
-            {
-                bytes += of_slab(c, Slab::of_entry(c, state));
-            }
+            bytes += of_slab(c, Slab::of_entry(c, state));
         }
     }
     bytes

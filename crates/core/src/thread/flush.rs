@@ -9,6 +9,7 @@
 use super::window::Window;
 use crate::space::entry::Kind;
 use crate::span::central::{self, block_of, lookup};
+use crate::span::live;
 use crate::span::slab::{FREE, Slab, shape};
 use crate::sync::Ordering::*;
 use crate::violation;
@@ -46,7 +47,7 @@ const _: () = assert!(size_of::<Scratch>() <= super::window::BYTES);
 pub fn blocks(scratch: Window, from: *const usize, n: usize, me: u32) {
     // SAFETY: the scratch window is the calling thread's, large enough (asserted) and zero, a valid `Scratch`.
     let s = unsafe { &mut *scratch.slot(0).cast::<Scratch>() };
-    let mut used = 0u64;
+    let (mut used, mut bytes) = (0u64, 0);
     for i in 0..n {
         // SAFETY: the caller's array has `n` entries.
         let p = unsafe { from.add(i).read() };
@@ -57,6 +58,7 @@ pub fn blocks(scratch: Window, from: *const usize, n: usize, me: u32) {
             continue;
         };
         let words = shape(class).words;
+        bytes += shape(class).size;
         slab.state(words, b).store(FREE, Relaxed);
         let (r, w, bit) = (slab.reference(), b / 64, 1u64 << (b % 64));
         let h = (r as usize * 5 + w) % WORDS;
@@ -106,6 +108,7 @@ pub fn blocks(scratch: Window, from: *const usize, n: usize, me: u32) {
             acc.slab = 0;
         }
     }
+    live::put(bytes);
 }
 
 /// Sets a word's bits and counts them for its slab.

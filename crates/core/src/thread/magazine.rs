@@ -16,6 +16,7 @@ use super::tls::Tls;
 use super::window::{self, Window};
 use crate::depot;
 use crate::span::central;
+use crate::span::live;
 use crate::span::slab::Slab;
 use crate::sync::Ordering::*;
 use aethalloc_base::class::{self, Class};
@@ -130,6 +131,7 @@ pub fn refill(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
         return null_mut();
     }
     cache.taken.fetch_add(got as u64, Relaxed);
+    live::taken(got * class::SIZES[c] as usize);
     if got < want {
         // SAFETY: both ranges lie in the window's slots 1..=capacity.
         unsafe { core::ptr::copy(w.slot(first), w.slot(first + want - got), got) };
