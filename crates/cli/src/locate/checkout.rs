@@ -11,6 +11,8 @@ use crate::fail::{Failure, Outcome, note};
 /// The workspace member that makes the library, and its package name.
 const MEMBER: &str = "crates/abi";
 const PACKAGE: &str = "aethalloc-abi";
+/// As new as the last time that cargo found the library up to date; lies beside it.
+const STAMP: &str = ".libaethalloc-checked";
 /// Cargo puts this file into every target folder.
 const TARGET_MARK: &str = "CACHEDIR.TAG";
 
@@ -58,7 +60,12 @@ impl Checkout {
     pub fn library(&self, name: &str) -> Outcome<PathBuf> {
         let built = self.target.join("release").join(name);
         if !self.is_fresh(&built) {
+            let began = SystemTime::now();
             self.build(name)?;
+            // Cargo leaves the library as it is when a newer file changes nothing. Without the stamp it would be asked
+            // again on every run, and no more than that happens where the stamp cannot be written.
+            let _ =
+                fs::File::create(built.with_file_name(STAMP)).and_then(|f| f.set_modified(began));
         }
         if built.is_file() {
             Ok(built)
@@ -70,12 +77,13 @@ impl Checkout {
         }
     }
 
-    /// Is `built` newer than every source that cargo's dependency file names, and than all manifests? Then cargo would
-    /// do nothing, and asking it would cost time and lines on every run.
+    /// Is `built`, or cargo's last look at it, newer than every source that cargo's dependency file names, and than all
+    /// manifests? Then cargo would do nothing, and asking it would cost time and lines on every run.
     fn is_fresh(&self, built: &Path) -> bool {
         let Some(made) = modified(built) else {
             return false;
         };
+        let made = made.max(modified(&built.with_file_name(STAMP)).unwrap_or(made));
         let Ok(list) = fs::read_to_string(built.with_extension("d")) else {
             return false;
         };
@@ -239,8 +247,12 @@ mod tests {
         assert!(checkout.is_fresh(&built));
         at(&root.join("crates/abi/Cargo.toml"), 3000);
         assert!(!checkout.is_fresh(&built));
-        at(&root.join("crates/abi/Cargo.toml"), 1000);
-        at(&source, 3000);
+        // Cargo was asked, and had nothing to do.
+        let stamp = built.with_file_name(STAMP);
+        fs::write(&stamp, "").unwrap();
+        at(&stamp, 4000);
+        assert!(checkout.is_fresh(&built));
+        at(&source, 5000);
         assert!(!checkout.is_fresh(&built));
         fs::remove_file(&source).unwrap();
         assert!(!checkout.is_fresh(&built));
