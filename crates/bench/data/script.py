@@ -20,7 +20,7 @@ class Order:
 
 total = 0
 orders = {}
-for step in range(60000):
+for step in range(30000):
     orders[rand(20000)] = Order(step)
     if step % 5000 == 4999:
         text = json.dumps([[o.number, o.lines, o.note] for o in orders.values()])
@@ -28,7 +28,7 @@ for step in range(60000):
         back = json.loads(text)
         total = zlib.crc32(str(sum(len(o[1]) for o in back)).encode(), total)
 words = {}
-for step in range(400000):
+for step in range(200000):
     word = "w%d" % (rand(300) * rand(300))
     words.setdefault(word, []).append(step)
 for word in sorted(words, key=lambda w: (-len(words[w]), w))[:1000]:

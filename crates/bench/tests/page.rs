@@ -12,7 +12,9 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "c
 fn browser() -> Option<String> {
     let path = std::env::var_os("PATH")?;
     let dirs: Vec<_> = std::env::split_paths(&path).collect();
-    let found = BROWSERS.iter().find(|name| dirs.iter().any(|d| d.join(name).is_file()))?;
+    let found = BROWSERS
+        .iter()
+        .find(|name| dirs.iter().any(|d| d.join(name).is_file()))?;
     Some((*found).to_string())
 }
 
@@ -21,24 +23,49 @@ fn browser() -> Option<String> {
 #[test]
 fn page_fits_a_desk_and_a_phone() -> Outcome {
     let Some(browser) = browser() else {
-        assert!(may_miss(), "no chromium: apt-get install chromium (AETHALLOC_ALLOW_MISSING=1 skips this test)");
+        assert!(
+            may_miss(),
+            "no chromium: apt-get install chromium (AETHALLOC_ALLOW_MISSING=1 skips this test)"
+        );
         println!("skipped: no chromium");
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("r.json").display().to_string();
-    let args = ["--suite", "quick", "--workloads", "pair-16,random-small,dormant-owners,calls-quiet", "--rounds", "3"];
-    let output = support::run(&[&args[..], &["--peers", "glibc,glibc-slowed", "--out", &out]].concat())?;
+    let args = [
+        "--suite",
+        "quick",
+        "--workloads",
+        "pair-16,random-small,dormant-owners,calls-quiet",
+        "--rounds",
+        "3",
+    ];
+    let output =
+        support::run(&[&args[..], &["--peers", "glibc,glibc-slowed", "--out", &out]].concat())?;
     assert!(output.status.success(), "{}", support::errors(&output));
     let page = std::fs::read_to_string(folder.path().join("r.html"))?;
-    assert!(!page.contains("<script") && !page.contains("http"), "the page must be self-contained");
-    assert!(!page.contains("NaN") && !page.contains(">inf"), "a figure that is none");
+    assert!(
+        !page.contains("<script") && !page.contains("http"),
+        "the page must be self-contained"
+    );
+    assert!(
+        !page.contains("NaN") && !page.contains(">inf"),
+        "a figure that is none"
+    );
     for width in [1280, 390] {
         let report = measure(&browser, folder.path(), &page, width)?;
         let numbers: Vec<f64> = report.split(' ').filter_map(|n| n.parse().ok()).collect();
-        let [wide, drawings, flat, letters] = numbers[..] else { return Err(format!("browser said '{report}'").into()) };
-        assert!(wide <= f64::from(width), "at {width} px the page is {wide} px wide");
-        assert!(drawings >= 8.0 && flat == 0.0, "at {width} px: {drawings} drawings, {flat} without a size");
+        let [wide, drawings, flat, letters] = numbers[..] else {
+            return Err(format!("browser said '{report}'").into());
+        };
+        assert!(
+            wide <= f64::from(width),
+            "at {width} px the page is {wide} px wide"
+        );
+        assert!(
+            drawings >= 8.0 && flat == 0.0,
+            "at {width} px: {drawings} drawings, {flat} without a size"
+        );
         assert!(letters >= 10.0, "at {width} px letters of {letters} px");
     }
     Ok(())
@@ -46,7 +73,12 @@ fn page_fits_a_desk_and_a_phone() -> Outcome {
 
 /// Opens the page in a frame of the given width (a browser window has a smallest width of its own) and asks it for
 /// its width, the number of drawings, how many of them have no size, and the smallest letters in them.
-fn measure(browser: &str, folder: &Path, page: &str, width: u32) -> Result<String, Box<dyn std::error::Error>> {
+fn measure(
+    browser: &str,
+    folder: &Path,
+    page: &str,
+    width: u32,
+) -> Result<String, Box<dyn std::error::Error>> {
     let question = "<script>addEventListener('load',()=>{const s=[...document.querySelectorAll('svg')];\
         const r=s.map(x=>x.getBoundingClientRect());const k=s.map((x,i)=>r[i].width/x.viewBox.baseVal.width);\
         const t=s.flatMap((x,i)=>[...x.querySelectorAll('text')].map(y=>k[i]*parseFloat(getComputedStyle(y).fontSize)));\
@@ -60,13 +92,27 @@ fn measure(browser: &str, folder: &Path, page: &str, width: u32) -> Result<Strin
     let file = folder.join("frame.html");
     std::fs::write(&file, frame)?;
     let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--virtual-time-budget=5000"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--virtual-time-budget=5000",
+        ])
         .arg("--allow-file-access-from-files")
-        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+        .arg(format!(
+            "--user-data-dir={}",
+            folder.join("profile").display()
+        ))
         .arg("--dump-dom")
         .arg(format!("file://{}", file.display()))
         .output()?;
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
-    let answer = dom.split("data-answer=\"").nth(1).and_then(|rest| rest.split('"').next());
-    Ok(answer.ok_or_else(|| format!("no answer from the browser: {}", support::errors(&output)))?.to_string())
+    let answer = dom
+        .split("data-answer=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    Ok(answer
+        .ok_or_else(|| format!("no answer from the browser: {}", support::errors(&output)))?
+        .to_string())
 }

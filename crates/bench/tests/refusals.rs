@@ -6,10 +6,22 @@ use support::{Outcome, refuses};
 
 #[test]
 fn unknown_names() -> Outcome {
-    refuses(&["--suite", "speed"], &["unknown suite 'speed'", "throughput"])?;
-    refuses(&["--workloads", "larsen"], &["unknown workload 'larsen'", "list"])?;
-    refuses(&["--peers", "dlmalloc"], &["unknown peer 'dlmalloc'", "mimalloc"])?;
-    refuses(&["--peers", "mine=/no/such/file.so"], &["mine", "/no/such/file.so"])?;
+    refuses(
+        &["--suite", "speed"],
+        &["unknown suite 'speed'", "throughput"],
+    )?;
+    refuses(
+        &["--workloads", "larsen"],
+        &["unknown workload 'larsen'", "list"],
+    )?;
+    refuses(
+        &["--peers", "dlmalloc"],
+        &["unknown peer 'dlmalloc'", "mimalloc"],
+    )?;
+    refuses(
+        &["--peers", "mine=/no/such/file.so"],
+        &["mine", "/no/such/file.so"],
+    )?;
     refuses(&["--rounds", "0"], &["--rounds"])?;
     refuses(&["--env", "NOVALUE", "--peers", "glibc"], &["K=V"])
 }
@@ -22,7 +34,10 @@ fn a_library_that_is_none() -> Outcome {
     let output = support::run(&["peers", "--peers", &format!("mine={}", file.display())])?;
     let text = support::errors(&output);
     assert!(!output.status.success());
-    assert!(text.contains("mine is left out") && text.contains("not in front"), "{text}");
+    assert!(
+        text.contains("mine is left out") && text.contains("not in front"),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -35,16 +50,31 @@ fn results_that_cannot_be_read() -> Outcome {
     std::fs::write(&path, "hello")?;
     refuses(&["--compare", &text, &text], &["not a result file"])?;
     std::fs::write(&path, "{\"format\":\"other\"}")?;
-    refuses(&["--compare", &text, &text], &["not a result file of this bench"])?;
+    refuses(
+        &["--compare", &text, &text],
+        &["not a result file of this bench"],
+    )?;
     std::fs::write(&path, "{\"format\":\"aethalloc-bench\",\"version\":99}")?;
-    refuses(&["--compare", &text, &text], &["version 99", "this bench reads 1"])
+    refuses(
+        &["--compare", &text, &text],
+        &["version 99", "this bench reads 1"],
+    )
 }
 
 #[test]
 fn help_names_every_command() -> Outcome {
     let output = support::run(&["--help"])?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for word in ["six", "peers", "list", "page", "self-check", "--suite", "--compare", "--rounds"] {
+    for word in [
+        "six",
+        "peers",
+        "list",
+        "page",
+        "self-check",
+        "--suite",
+        "--compare",
+        "--rounds",
+    ] {
         assert!(text.contains(word), "no {word} in:\n{text}");
     }
     Ok(())

@@ -43,16 +43,26 @@ pub fn result(path: &Path) -> Result<serde_json::Value, Box<dyn std::error::Erro
 }
 
 /// Compiles C into a library that can be preloaded.
-pub fn library(folder: &Path, name: &str, source: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+pub fn library(
+    folder: &Path,
+    name: &str,
+    source: &str,
+) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let file = folder.join(format!("{name}.c"));
     let product = folder.join(format!("lib{name}.so"));
     std::fs::write(&file, source)?;
-    let status = Command::new("cc").args(["-O2", "-fPIC", "-shared", "-o"]).arg(&product).arg(&file).status()?;
+    let status = Command::new("cc")
+        .args(["-O2", "-fPIC", "-shared", "-o"])
+        .arg(&product)
+        .arg(&file)
+        .status()?;
     assert!(status.success(), "cc failed");
     Ok(product)
 }
 
 /// Whether a missing tool skips its test instead of failing it.
 pub fn may_miss() -> bool {
-    ["AETHALLOC_ALLOW_MISSING", "AETHALLOC_TEST_ALLOW_MISSING"].iter().any(|v| std::env::var_os(v).is_some())
+    ["AETHALLOC_ALLOW_MISSING", "AETHALLOC_TEST_ALLOW_MISSING"]
+        .iter()
+        .any(|v| std::env::var_os(v).is_some())
 }
