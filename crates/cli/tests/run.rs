@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use common::{Said, aethalloc, counting_library, folder, program, run, said, script};
+use common::{Said, aethalloc, copy_program, counting_library, folder, program, run, said, script};
 
 #[test]
 fn a_program_gets_its_arguments_and_the_library() {
@@ -257,7 +257,10 @@ fn an_installed_command_finds_its_library_and_calls_no_cargo() {
     let at = |name: &str| dir.path().join(name);
     fs::create_dir_all(at("bin")).unwrap();
     fs::create_dir_all(at("lib/aethalloc")).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_aethalloc"), at("bin/aethalloc")).unwrap();
+    copy_program(
+        env!("CARGO_BIN_EXE_aethalloc").as_ref(),
+        &at("bin/aethalloc"),
+    );
     let installed = || {
         let mut command = std::process::Command::new(at("bin/aethalloc"));
         command

@@ -2,7 +2,6 @@
 #![allow(dead_code)]
 
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -36,12 +35,29 @@ pub fn program(folder: &Path, name: &str, text: &str, flags: &[&str]) -> PathBuf
     out
 }
 
-/// Writes an executable script.
+/// Writes an executable script. Another process does the writing: a descriptor open for writing here would be
+/// inherited by whatever another test starts at this moment, and the kernel executes no file that is open for writing.
 pub fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let status = Command::new("sh")
+        .args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""])
+        .arg(&path)
+        .arg(text)
+        .status()
+        .unwrap();
+    assert!(status.success());
     path
+}
+
+/// Copies an executable, by another process for the same reason.
+pub fn copy_program(from: &Path, to: &Path) {
+    assert!(
+        Command::new("cp")
+            .args([from, to])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 /// The stand-in for the library, compiled once per test program.
