@@ -2,6 +2,11 @@
 //!
 //! An atomic's loom object is made at its first use in an execution, so that production statics and `const fn new`
 //! compile as they are. A model uses each atomic once before it starts threads.
+//!
+//! Before each operation comes a store to a companion that nobody reads. Loom decides what to reorder by the last
+//! access to an atomic only: a thread that loads and then swaps would hide the load of another before it, so that half
+//! of the orders of a compare-and-swap loop are never tried. Stores to the companion are ordered against all accesses,
+//! and since nobody loads it, it synchronises nothing.
 
 use crate::fault::{self, Op};
 use loom::sync::atomic as inner;
@@ -43,8 +48,12 @@ macro_rules! atomic {
         /// As `core`'s.
         pub struct $name$(<$t>)? {
             first: $value,
-            slot: Slot<inner::$name$(<$t>)?>,
+            slot: Slot<(inner::$name$(<$t>)?, inner::AtomicBool)>,
         }
+        // SAFETY: as `Slot`; the first value is never changed.
+        unsafe impl$(<$t>)? Sync for $name$(<$t>)? {}
+        // SAFETY: as above.
+        unsafe impl$(<$t>)? Send for $name$(<$t>)? {}
         #[allow(dead_code)]
         impl$(<$t>)? $name$(<$t>)? {
             /// As `core`'s.
@@ -52,7 +61,9 @@ macro_rules! atomic {
                 $name { first, slot: Slot::new() }
             }
             fn it(&self) -> &inner::$name$(<$t>)? {
-                self.slot.get(|| inner::$name::new(self.first))
+                let (it, companion) = self.slot.get(|| (inner::$name::new(self.first), inner::AtomicBool::new(false)));
+                companion.store(false, Ordering::Relaxed);
+                it
             }
             /// As `core`'s.
             #[track_caller]
@@ -96,12 +107,8 @@ macro_rules! updates {
         }
     };
 }
-updates!(
-    AtomicU32, u32, swap, fetch_add, fetch_sub, fetch_and, fetch_or
-);
-updates!(
-    AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_and, fetch_or
-);
+updates!(AtomicU32, u32, swap, fetch_add, fetch_sub, fetch_and, fetch_or);
+updates!(AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_and, fetch_or);
 
 /// As `core`'s.
 #[track_caller]
