@@ -9,6 +9,9 @@
 mod fault;
 mod sync;
 
+#[path = "../../src/span/claim.rs"]
+#[allow(dead_code)]
+mod claim;
 #[path = "../../src/space/entry.rs"]
 #[allow(dead_code)]
 mod entry;
@@ -19,6 +22,7 @@ mod gate;
 #[allow(dead_code)]
 mod stack;
 
+mod claim_word;
 mod depot_stack;
 mod outbox_gate;
 mod page_map;

@@ -97,10 +97,31 @@ fn two_drainers() {
     assert_eq!(put, drained + o.left(), "a block was lost or doubled");
 }
 
+/// The owner's last drain: it stays inside for good, so that the outbox's memory can go while others still call.
+fn owner_ends() {
+    let o = Outbox::new();
+    let drainer = thread::spawn({
+        let o = o.clone();
+        move || o.drain()
+    });
+    let put = o.put() as u32;
+    while !o.gate.enter(light_fence) {
+        thread::yield_now();
+    }
+    // SAFETY: inside the gate for ever; loom checks it.
+    let last = o.count.with_mut(|n| unsafe { std::mem::take(&mut *n) });
+    // SAFETY: as above: the memory has its next user.
+    o.count.with_mut(|n| unsafe { *n = 99 });
+    let drained = drainer.join().unwrap();
+    assert_eq!(put, drained + last, "a block was lost or doubled");
+    assert_eq!(o.left(), 99, "a drainer came in after the end");
+}
+
 #[test]
 fn one_at_a_time_and_nothing_lost() {
     holds(None, owner_and_drainer);
     holds(Some(3), two_drainers);
+    holds(None, owner_ends);
 }
 
 #[test]
