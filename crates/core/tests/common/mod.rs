@@ -1,0 +1,136 @@
+//! What the tests share: seeds, random numbers, patterns in objects. The tests' own memory is the system's.
+#![allow(dead_code)]
+
+use aethalloc_base::class;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The seed of this run: `AETHALLOC_SEED`, else the time. Printed, so that a failure can be repeated.
+pub fn seed() -> u64 {
+    let seed = match std::env::var("AETHALLOC_SEED") {
+        Ok(text) => text.parse().expect("AETHALLOC_SEED is a number"),
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos() as u64,
+    };
+    println!("seed {seed} (AETHALLOC_SEED={seed} repeats this run)");
+    seed
+}
+
+/// SplitMix64.
+#[derive(Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// Stream `stream` of `seed`.
+    pub fn new(seed: u64, stream: u64) -> Random {
+        let mut r = Random(seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95));
+        r.next();
+        r
+    }
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+    /// A number below `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+    /// True once in `n`.
+    pub fn once_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+    /// A size at or beside a class boundary, or anywhere below `most`.
+    pub fn size(&mut self, most: usize) -> usize {
+        let size = if self.once_in(2) {
+            class::SIZES[class::FIRST + self.below(class::COUNT - class::FIRST)] as usize + 1 - self.below(3)
+        } else {
+            // As many in each doubling.
+            (1 << self.below(most.ilog2() as usize + 1)) + self.below(64)
+        };
+        size.min(most)
+    }
+}
+
+fn mix(mut v: u64) -> u64 {
+    v = (v ^ v >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    v = (v ^ v >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    v ^ v >> 31
+}
+
+/// A live object of the allocator under test.
+#[derive(Debug)]
+pub struct Object {
+    /// Where.
+    pub address: usize,
+    /// Bytes asked for.
+    pub size: usize,
+    /// What it is filled with.
+    pub tag: u64,
+}
+
+impl Object {
+    /// An object just allocated, filled.
+    pub fn new(p: *mut u8, size: usize, tag: u64) -> Object {
+        assert!(!p.is_null(), "out of memory at {size} bytes");
+        let o = Object { address: p.addr(), size, tag };
+        o.fill();
+        o
+    }
+    /// Its pointer.
+    pub fn pointer(&self) -> *mut u8 {
+        aethalloc_core::front::pointer(self.address)
+    }
+    /// Word `i` of its pattern.
+    fn word(&self, i: usize) -> u64 {
+        self.tag ^ (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+    /// Writes the pattern.
+    pub fn fill(&self) {
+        let p = self.pointer();
+        for i in 0..self.size / 8 {
+            // SAFETY: inside the object; blocks are aligned to 16.
+            unsafe { p.cast::<u64>().add(i).write(self.word(i)) };
+        }
+        for i in self.size & !7..self.size {
+            // SAFETY: inside the object.
+            unsafe { p.add(i).write(self.word(i) as u8) };
+        }
+    }
+    /// Ends the test if a byte of the first `n` changed.
+    pub fn check(&self, n: usize) {
+        let p = self.pointer();
+        let whole = self.size / 8;
+        for i in 0..n.min(self.size) / 8 {
+            // SAFETY: inside the object.
+            let found = unsafe { p.cast::<u64>().add(i).read() };
+            assert_eq!(found, self.word(i), "{self:x?} changed at byte {}", i * 8);
+        }
+        for i in (n.min(self.size) & !7)..n.min(self.size) {
+            // SAFETY: inside the object.
+            let found = unsafe { p.add(i).read() };
+            let wanted = if i / 8 < whole { self.word(i / 8).to_ne_bytes()[i % 8] } else { self.word(i) as u8 };
+            assert_eq!(found, wanted, "{self:x?} changed at byte {i}");
+        }
+    }
+    /// Checks and frees it.
+    pub fn free(self) {
+        self.check(self.size);
+        // SAFETY: live, and nothing uses it afterwards.
+        unsafe { aethalloc_core::front::deallocate(self.pointer()) };
+    }
+}
+
+/// Panics unless the `n` bytes at `p` are zero.
+///
+/// # Safety
+/// They are readable, `p` a multiple of 8.
+pub unsafe fn assert_zero(p: *const u8, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for i in 0..n / 8 {
+            assert_eq!(p.cast::<u64>().add(i).read(), 0, "byte {} of {n} at {p:?} is not zero", i * 8);
+        }
+        for i in n & !7..n {
+            assert_eq!(p.add(i).read(), 0, "byte {i} of {n} at {p:?} is not zero");
+        }
+    }
+}

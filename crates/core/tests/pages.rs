@@ -1,0 +1,233 @@
+//! The page heap and the pools by their public functions, against oracles of units and places.
+
+mod common;
+
+use aethalloc_base::options::Key;
+use aethalloc_base::policy;
+use aethalloc_base::units::{PAGE, UNIT, UNITS_PER_REGION};
+use aethalloc_core::pages::{self, Run};
+use aethalloc_core::space::{self, pool};
+use aethalloc_core::{config, front};
+use common::Random;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+/// Tests of this file look at sums over the process.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Units that are taken, one bit each as a set, and what their runs carry.
+#[derive(Default)]
+struct Oracle {
+    taken: BTreeSet<usize>,
+    runs: Vec<(Run, u64)>,
+    made: u64,
+}
+
+impl Oracle {
+    fn claim(&mut self, first: usize, units: usize) {
+        for u in first..first + units {
+            assert!(self.taken.insert(u), "unit {u} of run {first} + {units} was taken already");
+            let at = space::address_of(u).addr();
+            assert_eq!(at % UNIT, 0, "unit {u} at {at:#x}");
+            assert_eq!(space::unit_of(at), Some(u));
+            assert_eq!(space::unit_of(at + UNIT - 1), Some(u));
+        }
+        assert!(first + units <= pages::top_unit());
+    }
+    fn release(&mut self, first: usize, units: usize) {
+        for u in first..first + units {
+            assert!(self.taken.remove(&u));
+        }
+    }
+    /// Writes to every OS page of the units.
+    fn mark(first: usize, units: usize, tag: u64) {
+        for page in 0..units * UNIT / PAGE {
+            let p = space::address_of(first).wrapping_add(page * PAGE + page % 512 * 8);
+            // SAFETY: inside the run, which is the test's.
+            unsafe { p.cast::<u64>().write(tag ^ page as u64) };
+        }
+    }
+    fn check(run: &Run, tag: u64) {
+        for page in 0..run.units * UNIT / PAGE {
+            let p = space::address_of(run.first).wrapping_add(page * PAGE + page % 512 * 8);
+            // SAFETY: as above.
+            let found = unsafe { p.cast::<u64>().read() };
+            assert_eq!(found, tag ^ page as u64, "page {page} of {run:?}");
+        }
+    }
+    fn assert_clean(first: usize, units: usize) {
+        // SAFETY: the run is the test's.
+        unsafe { common::assert_zero(space::address_of(first), units * UNIT) };
+    }
+    fn take(&mut self, units: usize) {
+        let run = pages::take(units).expect("memory for a run");
+        assert_eq!(run.units, units);
+        self.claim(run.first, units);
+        if run.clean {
+            Self::assert_clean(run.first, units);
+        }
+        self.made += 1;
+        let tag = self.made << 32;
+        Self::mark(run.first, units, tag);
+        self.runs.push((run, tag));
+    }
+    /// A run that carries its mark; `clean` is meant for the whole run, which the test has written to.
+    fn remove(&mut self, i: usize) -> Run {
+        let (mut run, tag) = self.runs.swap_remove(i);
+        Self::check(&run, tag);
+        self.release(run.first, run.units);
+        run.clean = false;
+        run
+    }
+    fn step(&mut self, random: &mut Random) {
+        match random.below(20) {
+            0..8 => self.take(1),
+            8..10 => self.take(1 + random.below(UNITS_PER_REGION)),
+            10 => self.take(UNITS_PER_REGION + random.below(3 * UNITS_PER_REGION)),
+            _ if self.runs.is_empty() => {}
+            11..13 => {
+                let i = random.below(self.runs.len());
+                let (run, tag) = &mut self.runs[i];
+                let (old, tag) = (run.units, *tag);
+                let more = 1 + random.below(8);
+                // What follows is judged alone: `clean` comes back as "the new part is".
+                run.clean = true;
+                let grown = pages::extend(run, old + more);
+                assert_eq!(run.units, if grown { old + more } else { old });
+                let (first, clean) = (run.first, run.clean);
+                let follow = first + old..first + old + more;
+                let free = follow.clone().all(|u| !self.taken.contains(&u));
+                assert!(free || !grown, "grew into a taken unit");
+                if grown {
+                    self.claim(follow.start, more);
+                    if clean {
+                        Self::assert_clean(follow.start, more);
+                    }
+                    Self::check(&Run { first, units: old, clean: false }, tag);
+                    Self::mark(first, old + more, tag);
+                }
+            }
+            13 => {
+                let i = random.below(self.runs.len());
+                let (run, tag) = &mut self.runs[i];
+                let keep = 1 + random.below(run.units);
+                let (first, old) = (run.first, run.units);
+                run.clean = false;
+                pages::shrink(run, keep);
+                assert_eq!(run.units, keep);
+                Self::check(run, *tag);
+                self.release(first + keep, old - keep);
+            }
+            14 => {
+                let target = random.below(200);
+                let (before, given) = (pages::stats().dirty, pages::purge_to(target));
+                let after = pages::stats().dirty;
+                assert!(after <= target * UNIT, "{after} bytes dirty after a purge to {target} units");
+                assert_eq!(before - given, after, "bytes given back");
+            }
+            _ => {
+                let i = random.below(self.runs.len());
+                pages::give(self.remove(i));
+            }
+        }
+    }
+}
+
+fn assert_bounded() {
+    let s = pages::stats();
+    let limit = policy::retained_limit(s.used, config::get(Key::retain), config::get(Key::retain_share));
+    assert!(s.dirty <= limit, "{} bytes dirty, bound {limit}", s.dirty);
+    assert!(s.used + s.dirty <= s.committed, "{s:?}");
+}
+
+#[test]
+fn runs_do_not_overlap_and_clean_ones_are_zero() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let seed = common::seed();
+    assert!(space::ready());
+    let used = pages::stats().used;
+    let mut random = Random::new(seed, 0);
+    for _ in 0..6 {
+        let mut oracle = Oracle::default();
+        for _ in 0..2500 {
+            oracle.step(&mut random);
+            assert_eq!(pages::stats().used, used + oracle.taken.len() * UNIT);
+            assert_bounded();
+        }
+        while !oracle.runs.is_empty() {
+            let i = random.below(oracle.runs.len());
+            pages::give(oracle.remove(i));
+            assert_bounded();
+        }
+        assert_eq!(pages::stats().used, used);
+    }
+}
+
+#[test]
+fn a_purge_of_everything_leaves_nothing_dirty() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(space::ready());
+    let runs: Vec<_> = (0..100).map(|_| pages::take(1).expect("memory for a unit")).collect();
+    for run in &runs {
+        Oracle::mark(run.first, 1, 5);
+    }
+    for mut run in runs {
+        run.clean = false;
+        pages::give(run);
+    }
+    assert!(pages::stats().dirty >= 100 * UNIT);
+    let (calls, bytes) = (pages::stats().purges, pages::stats().purged);
+    assert!(front::purge() >= 100 * UNIT);
+    let s = pages::stats();
+    assert_eq!(s.dirty, 0);
+    assert!(s.purges > calls && s.purged >= bytes + 100 * UNIT as u64, "{s:?}");
+    let again = pages::take(100).expect("memory for a run");
+    if again.clean {
+        Oracle::assert_clean(again.first, 100);
+    }
+    pages::give(again);
+}
+
+#[test]
+fn places_of_a_pool_do_not_overlap_and_fresh_ones_are_zero() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let seed = common::seed();
+    assert!(space::ready());
+    let mut random = Random::new(seed, 1);
+    let mut places: BTreeMap<usize, (std::ptr::NonNull<u8>, usize, u8)> = BTreeMap::new();
+    for step in 0..60_000 {
+        // Waves, so that chunks fill up and run empty.
+        let growing = step / 5000 % 2 == 0;
+        if random.below(10) < if growing { 7 } else { 3 } {
+            let i = random.below(pool::SIZES.len());
+            let size = pool::SIZES[i];
+            assert_eq!(pool::pool_for(size), i);
+            let (p, zero) = pool::take(i).expect("memory for a place");
+            let at = p.addr().get();
+            assert_eq!(at % if size == 2048 { 2048 } else { 64 }, 0, "a place of {size} bytes at {at:#x}");
+            if zero {
+                // SAFETY: the place is the test's.
+                unsafe { common::assert_zero(p.as_ptr(), size) };
+            }
+            if let Some((before, (_, n, _))) = places.range(..at + size).next_back() {
+                assert!(before + n <= at, "{size} bytes at {at:#x} overlap {n} at {before:#x}");
+            }
+            let fill = random.next() as u8;
+            // SAFETY: the place is the test's.
+            unsafe { p.as_ptr().write_bytes(fill, size) };
+            places.insert(at, (p, size, fill));
+        } else if !places.is_empty() {
+            let key = *places.range(random.next() as usize % (1 << 47)..).next().or(places.iter().next()).expect("one").0;
+            let (p, size, fill) = places.remove(&key).expect("a place");
+            // SAFETY: the place is the test's until it is given back.
+            unsafe {
+                assert!((0..size).all(|i| p.as_ptr().add(i).read() == fill), "{size} bytes at {p:?} changed");
+                pool::give(p.as_ptr());
+            }
+        }
+    }
+    for (p, ..) in places.into_values() {
+        // SAFETY: as above.
+        unsafe { pool::give(p.as_ptr()) };
+    }
+}
