@@ -173,14 +173,17 @@ fn from_sources(
         "" => checkout.peers_dir(),
         _ => crate_dir(checkout, definition, log)?,
     };
+    let flags = definition
+        .flags
+        .iter()
+        .map(|f| f.replace("{crate}", &dir.display().to_string()));
     let mut compile = compiler(definition.cxx);
     compile
         .args(["-O3", "-fPIC", "-shared", "-w", "-o"])
         .arg(product)
-        .args(&definition.flags);
-    compile
-        .args(definition.sources.iter().map(|s| dir.join(s)))
-        .args(["-lpthread", "-ldl"]);
+        .args(flags);
+    compile.args(definition.sources.iter().map(|s| dir.join(s)));
+    compile.args(["-lpthread", "-ldl"]);
     run(&mut compile, log).map(drop)
 }
 
