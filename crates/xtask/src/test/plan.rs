@@ -136,15 +136,26 @@ fn build(_: Level) -> Vec<Cmd> {
     )]
 }
 
-/// The tests of the C interface take the library that the step before built.
+/// The tests of the C interface take the library that the step before built. All of `core` but its models, which
+/// have a step of their own.
 fn tests(_: Level) -> Vec<Cmd> {
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"], 40 * MINUTE);
+    let mut core = cargo(
+        &["test", "--no-fail-fast", "-p", "aethalloc-core", "--lib"],
+        15 * MINUTE,
+    );
+    for name in core_tests().into_iter().filter(|name| !is_model(name)) {
+        core.args.extend(["--test".into(), name]);
+    }
+    let mut others = cargo(&["test", "--workspace", "--no-fail-fast"], 40 * MINUTE);
+    others
+        .args
+        .extend(["--exclude", "aethalloc-core"].map(String::from));
     let file = |name: &str| format!("{}/{name}", folder("release"));
-    command.env = vec![
+    others.env = vec![
         ("AETHALLOC_LIB", file("libaethalloc.so")),
         ("AETHALLOC_A", file("libaethalloc.a")),
     ];
-    vec![command]
+    vec![core, others]
 }
 
 /// Name of the step that says itself which packages it needs.
@@ -203,21 +214,30 @@ fn docs(_: Level) -> Vec<Cmd> {
     commands
 }
 
-/// Models need `--cfg loom` for every crate, so they have a target folder of their own.
+/// The models run optimised: there are millions of interleavings.
 fn loom(_: Level) -> Vec<Cmd> {
-    let tests = std::fs::read_dir(crate::root().join("crates/core/tests"));
-    let mut names = tests.into_iter().flatten().flatten().map(|e| e.file_name());
-    if !names.any(|name| name.to_string_lossy().starts_with("loom")) {
-        println!("no models yet");
-        return Vec::new();
-    }
-    let mut command = cargo(
-        &["test", "-p", "aethalloc-core", "--release", "loom"],
-        20 * MINUTE,
-    );
-    command.env.push(("RUSTFLAGS", "--cfg loom".into()));
-    command.env.push(("CARGO_TARGET_DIR", folder("loom")));
-    vec![command]
+    let models = core_tests().into_iter().filter(|name| is_model(name));
+    let commands = models.map(|name| {
+        let args = ["test", "--release", "-p", "aethalloc-core", "--test", &name];
+        cargo(&args, 20 * MINUTE)
+    });
+    commands.collect()
+}
+
+/// Names of the test programs of `core`.
+fn core_tests() -> Vec<String> {
+    let folder = std::fs::read_dir(crate::root().join("crates/core/tests"));
+    let paths = folder.into_iter().flatten().flatten().map(|e| e.path());
+    let mut names: Vec<String> = paths
+        .filter(|p| p.join("main.rs").exists() || p.extension().is_some_and(|e| e == "rs"))
+        .filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+fn is_model(name: &str) -> bool {
+    name.starts_with("loom")
 }
 
 /// Debian's cross compiler; its standard library is not the one of the toolchain in use.
