@@ -32,17 +32,17 @@ impl Flags {
 
 fn allocate(size: usize, flags: Flags) -> *mut u8 {
     let align = flags.align();
-    if align <= MIN_ALIGN {
-        return if flags.zero() {
-            front::allocate_zeroed(size)
-        } else {
-            front::allocate(size)
-        };
+    if align <= MIN_ALIGN && !flags.zero() {
+        return front::allocate(size);
+    }
+    if align <= MIN_ALIGN && size > aethalloc_base::class::SMALL_MAX {
+        return front::allocate_zeroed(size);
     }
     let p = heap::aligned(align, size);
     if !p.is_null() && flags.zero() {
-        // SAFETY: `p` is a fresh block of at least `size` bytes.
-        unsafe { p.write_bytes(0, size) };
+        // All of the block, so that a later rallocx in place finds zeroes behind `size`.
+        // SAFETY: `p` is a fresh block of so many bytes.
+        unsafe { p.write_bytes(0, front::usable_size(p)) };
     }
     p
 }

@@ -75,7 +75,7 @@ pub const RECIPROCALS: [u32; COUNT] = {
 pub const fn class_of(size: usize) -> Class {
     if size <= FAST_MAX {
         let n = if size == 0 { 0 } else { (size - 1) / 16 };
-        FAST_CLASS[n] as usize
+        if n < FAST_CLASS.len() { FAST_CLASS[n] as usize } else { 0 }
     } else if size <= SMALL_MAX {
         let log = (size - 1).ilog2(); // 10..=14
         FAST_COUNT + (log as usize - 10) * 8 + (((size - 1) >> (log - 3)) & 7)
@@ -97,6 +97,12 @@ pub const fn class_of_aligned(size: usize, align: usize) -> Class {
         c += 1;
     }
     0
+}
+
+/// Block size of class `c`; 0 for a number that is no class.
+#[inline]
+pub const fn size(c: Class) -> usize {
+    if c < COUNT { SIZES[c] as usize } else { 0 }
 }
 
 /// Blocks in a slab of class `c` (at least 1 for a real class).
@@ -121,7 +127,7 @@ pub const fn group(c: Class) -> usize {
 
 /// A class whose blocks never share a line: any thread may cache any of its blocks.
 pub const fn is_line(c: Class) -> bool {
-    SIZES[c] as usize % LINE == 0
+    size(c) % LINE == 0
 }
 
 #[cfg(test)]

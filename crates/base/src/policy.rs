@@ -10,12 +10,20 @@ pub const fn retained_limit(live: usize, floor: usize, share: usize) -> usize {
 /// How many blocks a magazine of a class of `size` bytes may hold before its thread has been seen cycling
 /// (refill and flush in turn): few, so that an idle thread holds little.
 pub const fn quiet_capacity(size: usize) -> usize {
-    clamp(4096 / size, 4, 32)
+    clamp(per(4096, size), 4, 32)
 }
 
 /// How many blocks a magazine may hold at most.
 pub const fn full_capacity(size: usize) -> usize {
-    clamp((64 << 10) / size, 16, 254)
+    clamp(per(64 << 10, size), 16, 254)
+}
+
+/// How many blocks of `size` bytes fit in `bytes`; 0 for a size of 0.
+pub const fn per(bytes: usize, size: usize) -> usize {
+    match bytes.checked_div(size) {
+        Some(n) => n,
+        None => 0,
+    }
 }
 
 /// `v` within `low..=high`.

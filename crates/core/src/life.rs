@@ -213,9 +213,13 @@ fn adopt_dead_threads() {
         core::ptr::null_mut()
     };
     registry::each(|other| {
-        if other != my_cache {
-            // SAFETY: its thread does not exist here; the handlers held every lock while the process was copied, and
-            // slow paths outside locks leave states that lose blocks at worst.
+        // SAFETY: registered caches are valid; its thread does not exist here.
+        let busy = unsafe { (*(&raw const (*other).busy)).load(Acquire) } != 0;
+        // A cache whose thread was in a slow path stays as it is: its blocks are lost to this child, its slabs' frees
+        // go on to work.
+        if other != my_cache && !busy {
+            // SAFETY: its thread does not exist here and was in no slow path; the handlers held every lock while the
+            // process was copied.
             unsafe {
                 let t = Tls::from_ptr((*other).tls.load(Relaxed));
                 exit::abandon(t, &mut *other);

@@ -120,7 +120,7 @@ pub fn class(i: usize) -> Option<ClassStats> {
     if c >= class::COUNT {
         return None;
     }
-    let size = class::SIZES[c] as usize;
+    let size = class::size(c);
     let slabs = central::of(c).slabs.load(Relaxed) as usize;
     let mut out = 0;
     if slabs > 0 {

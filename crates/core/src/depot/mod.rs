@@ -54,7 +54,7 @@ pub fn push(c: Class, w: Window, capacity: usize) -> Result<(), Window> {
     let Some(shelf) = SHELVES.get(c) else {
         return Err(w);
     };
-    let bytes = capacity * class::SIZES[c] as usize;
+    let bytes = capacity * class::size(c);
     let limit = (crate::pages::used_units() * UNIT / 32).max(FLOOR);
     if BYTES.load(Relaxed) + bytes > limit {
         return Err(w);
@@ -78,7 +78,7 @@ pub fn pop(c: Class) -> Option<(Window, usize)> {
     shelf.pops.fetch_add(1, Relaxed);
     let w = window::from_address(meta::base().wrapping_add(n as usize * window::BYTES));
     let capacity = w.noted_capacity();
-    BYTES.fetch_sub(capacity * class::SIZES[c] as usize, Relaxed);
+    BYTES.fetch_sub(capacity * class::size(c), Relaxed);
     Some((w, capacity))
 }
 

@@ -48,7 +48,7 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
     if align <= PAGE {
         let c = class::class_of_aligned(size, align);
         if c != 0 {
-            return allocate(class::SIZES[c] as usize);
+            return allocate(class::size(c));
         }
     }
     large::allocate(size.max(1), align.max(UNIT), false)
@@ -67,7 +67,7 @@ pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
             if size <= old && size > old / 2 {
                 return ptr;
             }
-            if size <= SMALL_MAX && class::SIZES[class::class_of(size)] as usize == old {
+            if size <= SMALL_MAX && class::size(class::class_of(size)) == old {
                 return ptr;
             }
             old
@@ -154,7 +154,7 @@ pub fn good_size(size: usize, align: usize) -> usize {
     if align <= PAGE {
         let c = class::class_of_aligned(size.max(1), align.max(GRANULE));
         if c != 0 {
-            return class::SIZES[c] as usize;
+            return class::size(c);
         }
     }
     if align > 1 << 40 || size > isize::MAX as usize {
@@ -172,6 +172,7 @@ pub fn purge() -> usize {
     }
     let t = thread::cache::me();
     if let Some(cache) = thread::cache::current(t) {
+        let _busy = thread::cache::enter(cache);
         thread::exit::drain(t, cache);
         if let Some(hot) = thread::cache::hot_part(cache) {
             crate::depot::drain(hot.scratch);

@@ -11,7 +11,7 @@ use crate::thread::tls::Tls;
 use crate::thread::{cold, magazine, medium, outbox, window};
 use crate::violation::{self, Verb};
 use aethalloc_base::class::{self, Class, FAST_COUNT, SMALL_MAX};
-use aethalloc_base::units::{GRANULE, UNIT};
+use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 use core::ptr::null_mut;
 
 /// What `malloc` does when no magazine serves it at once.
@@ -29,6 +29,7 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
     let Some(cache) = cache::current(t) else {
         return cold::alloc_uncached(c);
     };
+    let _busy = cache::enter(cache);
     if c >= FAST_COUNT {
         return medium::alloc(cache, c);
     }
@@ -85,6 +86,7 @@ fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
         }
         return;
     };
+    let _busy = cache::enter(cache);
     if c >= FAST_COUNT {
         if medium::free(cache, c, p) {
             violation::double_free(p, s.size);
@@ -146,18 +148,22 @@ fn push(t: Tls, cache: &mut Cache, c: Class, p: usize, state: &crate::sync::Atom
 pub fn nothing_here(verb: Verb, p: usize, unit: usize) -> ! {
     // A large object that covers the address begins at some unit before it.
     let mut u = unit;
-    loop {
+    while unit - u < 1 << 20 {
         match entry::load(u) {
-            Kind::Large { pages } if u + (pages * 4096).div_ceil(UNIT) > unit => {
-                violation::inside_large(verb, p)
-            }
+            Kind::Large { pages } if u + (pages * PAGE).div_ceil(UNIT) > unit => violation::inside_large(verb, p),
             Kind::Large { .. } | Kind::Slab { .. } => break,
-            Kind::None if u == 0 || unit - u > 1 << 20 => break,
-            Kind::None => u -= 1,
+            _ if u == 0 => break,
+            _ => u -= 1,
         }
     }
     if p % GRANULE != 0 {
         violation::not_ours(verb, p);
     }
-    violation::used_after_free(verb, p, 0)
+    match entry::load(unit) {
+        Kind::Freed { class } if p % UNIT % class::size(class).max(1) == 0 => {
+            violation::used_after_free(verb, p, class::size(class))
+        }
+        Kind::Freed { class } => violation::interior(verb, p, class::size(class)),
+        _ => violation::used_after_free(verb, p, 0),
+    }
 }

@@ -5,6 +5,7 @@
 //! | state bytes / 8 in meta | owner tag     | class  |   slab of a fast class (class 1..=40)
 //! | state bytes / 8 in meta | class | MEDIUM| 0      |   slab of a medium class
 //! | length in 4 KiB pages   | 0     | LARGE | 0      |   first unit of a large object
+//! | 0                       | class | FREED | 0      |   a slab of the class was here (for the report of a late free)
 //! | 0                                                |   nothing begins here (free, inside a large object, metadata)
 //! ```
 //! Owner tag: a thread's id; [`COMMON`]: nobody's, blocks leave it by whole line groups only; [`SHARED`]: a class
@@ -28,6 +29,7 @@ pub const OWNERS: u32 = 0xff_fff0;
 
 const MEDIUM: u64 = 1 << 8;
 const LARGE: u64 = 2 << 8;
+const FREED: u64 = 3 << 8;
 /// Bytes of the map made writable at a time: 512 MiB of heap.
 const PIECE: usize = 64 << 10;
 
@@ -47,6 +49,11 @@ pub enum Kind {
         tag: u32,
         /// Offset of the state bytes from the metadata's start.
         state: usize,
+    },
+    /// A slab of this class was here last; nothing is now.
+    Freed {
+        /// Class.
+        class: Class,
     },
     /// A large object of so many 4 KiB pages.
     Large {
@@ -107,6 +114,7 @@ pub fn load(u: usize) -> Kind {
         0 if e & 0xff00 == LARGE => Kind::Large {
             pages: (e >> 32) as usize,
         },
+        0 if e & 0xff00 == FREED => Kind::Freed { class: (e >> 16) as usize & 0xff },
         0 => Kind::None,
         c => Kind::Slab {
             class: c as usize,
@@ -125,6 +133,7 @@ pub fn store(u: usize, kind: Kind) {
         }
         Kind::Slab { class, state, .. } => (state as u64 / 8) << 32 | (class as u64) << 16 | MEDIUM,
         Kind::Large { pages } => (pages as u64) << 32 | LARGE,
+        Kind::Freed { class } => (class as u64) << 16 | FREED,
     };
     if let Some(w) = word(u) {
         // ORDERING: Release, pairs with Acquire in `load`: the descriptor is complete before the entry leads to it.

@@ -24,6 +24,8 @@ static OWNERS_AT: AtomicUsize = AtomicUsize::new(0);
 static MAX_OWNERS: AtomicUsize = AtomicUsize::new(0);
 /// Offset of the next chunk.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// Offset of the first chunk.
+static FIRST: AtomicUsize = AtomicUsize::new(0);
 /// End of the region and owner records made writable.
 static REGIONS_END: AtomicUsize = AtomicUsize::new(0);
 static OWNERS_END: AtomicUsize = AtomicUsize::new(0);
@@ -57,6 +59,7 @@ pub fn init(at: *mut u8, size: usize, units: usize) -> bool {
     OWNERS_END.store(owners_at, Relaxed);
     MAX_OWNERS.store(owners / 8, Relaxed);
     NEXT.store(next, Relaxed);
+    FIRST.store(next, Relaxed);
     true
 }
 
@@ -66,14 +69,10 @@ pub fn base() -> *mut u8 {
     META.load(Relaxed)
 }
 
-/// Bytes handed out as chunks or made writable in the tables.
+/// Bytes made writable: the tables' used parts and the chunks.
 pub fn committed() -> usize {
-    let tables = REGIONS_END.load(Relaxed) - REGIONS_AT.load(Relaxed) + OWNERS_END.load(Relaxed)
-        - OWNERS_AT.load(Relaxed);
-    NEXT.load(Relaxed)
-        .saturating_sub(OWNERS_AT.load(Relaxed))
-        .min(SIZE.load(Relaxed))
-        + tables
+    let used = |end: &AtomicUsize, start: &AtomicUsize| end.load(Relaxed).saturating_sub(start.load(Relaxed));
+    used(&REGIONS_END, &REGIONS_AT) + used(&OWNERS_END, &OWNERS_AT) + used(&NEXT, &FIRST)
 }
 
 /// A new chunk, zero; `None` when there is no room or the system refuses.

@@ -278,7 +278,7 @@ fn judge(c: Class, slab: &'static Slab) {
 /// Ends a slab's life: its claim word is zero and it is on no list, so it is the caller's alone.
 fn release(c: Class, slab: &'static Slab) {
     let unit = slab.unit.load(Relaxed) as usize;
-    entry::store(unit, Kind::None);
+    entry::store(unit, Kind::Freed { class: c });
     of(c).slabs.fetch_sub(1, Relaxed);
     // SAFETY: nobody else refers to the descriptor; stale readers see harmless bytes.
     unsafe { pool::give(core::ptr::from_ref(slab).cast::<u8>().cast_mut()) };

@@ -60,8 +60,8 @@ fn of_slab(c: Class, slab: &'static Slab) -> usize {
 /// Blocks that touch pages `from..to`, below the first that was never handed out.
 fn blocks_in(c: Class, fresh: usize, from: usize, to: usize) -> (usize, usize) {
     let s = shape(c);
-    let last = (to * PAGE - 1) / s.size;
-    (from * PAGE / s.size, (last + 1).min(fresh))
+    let slot = |offset: usize| ((offset as u64 * s.reciprocal as u64) >> 32) as usize;
+    (slot(from * PAGE), (slot(to * PAGE - 1) + 1).min(fresh))
 }
 
 fn is_empty(c: Class, slab: &Slab, fresh: usize, page: usize) -> bool {

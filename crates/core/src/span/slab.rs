@@ -87,7 +87,7 @@ pub struct Shape {
     pub blocks: usize,
     /// Occupancy words.
     pub words: usize,
-    /// Blocks a line group.
+    /// Blocks a line group (a power of two).
     pub group: usize,
     /// See [`class::RECIPROCALS`].
     pub reciprocal: u32,
@@ -104,7 +104,7 @@ static SHAPES: [Shape; class::COUNT] = {
     let mut c = 1;
     while c < class::COUNT {
         t[c] = Shape {
-            size: class::SIZES[c] as usize,
+            size: class::size(c),
             blocks: class::blocks(c),
             words: class::words(c),
             group: class::group(c),
@@ -184,7 +184,7 @@ impl Slab {
         let s = shape(c);
         let fresh = self.fresh.load(Relaxed) as usize;
         let group = if single { 1 } else { s.group };
-        fresh.next_multiple_of(group) + group <= s.blocks
+        ((fresh + group - 1) & !(group - 1)) + group <= s.blocks
             || (0..s.words).any(|w| eligible(self.word(w).load(Relaxed), s.group, single) != 0)
     }
 
@@ -204,7 +204,7 @@ impl Slab {
         let want = if single {
             want
         } else {
-            (want / s.group).max(1) * s.group
+            (want & !(s.group - 1)).max(s.group)
         };
         if holder != 0 && !self.claim.reserve(c, holder, want) {
             return None;
@@ -241,14 +241,14 @@ impl Slab {
         let mut n = (want - got).min(s.blocks - fresh);
         if !single && n > 0 {
             // An owner may have stopped inside a group: its rest waits for the group's other blocks.
-            while fresh % s.group != 0 && fresh < s.blocks {
+            while fresh & (s.group - 1) != 0 && fresh < s.blocks {
                 self.state(s.words, fresh).store(FREE, Relaxed);
                 self.word(fresh / 64).fetch_or(1 << (fresh % 64), Relaxed);
                 fresh += 1;
             }
             // A slab's last blocks may not fill a group; only an exclusive owner may have them.
             n = (want - got).min(s.blocks - fresh);
-            n -= n % s.group;
+            n &= !(s.group - 1);
             self.fresh.store(fresh as u32, Relaxed);
         }
         for i in 0..n {

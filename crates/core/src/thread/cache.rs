@@ -30,6 +30,9 @@ pub struct Cache {
     pub remote_heat: u8,
     /// Medium blocks used so far.
     pub medium_heat: u8,
+    /// Slow paths of the thread that are under way (a signal handler may nest). A fork's child leaves a busy cache
+    /// alone: whatever it was about to do is lost, nothing is done twice.
+    pub busy: AtomicU32,
     /// The thread's TLS words.
     pub tls: AtomicPtr<u8>,
     /// The part of busy threads.
@@ -179,6 +182,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
         // SAFETY: initialised just now, not shared yet.
         let cache = unsafe { &mut *p };
         cache.tls.store(t.as_ptr(), Relaxed);
+        cache.busy.store(1, Relaxed);
         match registry::register(p) {
             Some(id) => {
                 static SERIAL: AtomicU32 = AtomicU32::new(0);
@@ -206,6 +210,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
     if crate::config::get(Key::cache) != 0 {
         t.set_limit(FAST_MAX);
     }
+    cache.busy.store(0, Release);
     // May allocate (through us): the thread is complete by now.
     crate::life::watch_thread_exit(cache);
     Some(cache)
@@ -230,7 +235,7 @@ pub fn warm(t: Tls, cache: &mut Cache, c: Class) -> bool {
     let Some(w) = hot.take_window() else {
         return false;
     };
-    let size = class::SIZES[c] as usize;
+    let size = class::size(c);
     let mut capacity = policy::quiet_capacity(size);
     if hot.quiet_bytes as usize + capacity * size > QUIET_BYTES {
         capacity = 4;
@@ -251,6 +256,28 @@ pub fn warm(t: Tls, cache: &mut Cache, c: Class) -> bool {
 
 /// What the magazines of a thread that does not cycle may hold together.
 const QUIET_BYTES: usize = 64 << 10;
+
+/// Marks the calling thread's slow path as under way while it lives.
+pub struct Busy(*const AtomicU32);
+
+/// Enters a slow path.
+#[inline]
+pub fn enter(cache: &Cache) -> Busy {
+    cache.busy.store(cache.busy.load(Relaxed) + 1, Relaxed);
+    // ORDERING: only a fork's child, which copies this thread's memory as the thread had written it, reads the word.
+    core::sync::atomic::compiler_fence(SeqCst);
+    Busy(&raw const cache.busy)
+}
+
+impl Drop for Busy {
+    #[inline]
+    fn drop(&mut self) {
+        core::sync::atomic::compiler_fence(SeqCst);
+        // SAFETY: the word of the calling thread's cache, which it cannot give back inside a slow path.
+        let busy = unsafe { &*self.0 };
+        busy.store(busy.load(Relaxed) - 1, Relaxed);
+    }
+}
 
 /// The hot part, made at the first call.
 pub fn hot_part(cache: &mut Cache) -> Option<&'static mut Hot> {
@@ -304,7 +331,7 @@ pub unsafe fn held_bytes(cache: *const Cache) -> usize {
         let t = Tls::from_ptr((*(&raw const (*cache).tls)).load(Relaxed));
         let hot = (*(&raw const (*cache).hot)).load(Acquire);
         for c in class::FIRST..FAST_COUNT {
-            let size = class::SIZES[c] as usize;
+            let size = class::size(c);
             let stash = (&raw const (*cache).stash)
                 .cast::<usize>()
                 .add(c)

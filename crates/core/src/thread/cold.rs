@@ -46,7 +46,7 @@ pub fn alloc(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
 /// objects more than the few bytes up to the next class of whole lines, which needs no group.
 fn cold_class(c: Class) -> Class {
     let mut line = c;
-    if class::SIZES[c] > 128 {
+    if class::size(c) > 128 {
         while !class::is_line(line) {
             line += 1;
         }
@@ -58,7 +58,7 @@ fn pop(stash: &mut usize, c: Class) -> usize {
     let (base, mask) = (*stash & !15, *stash & 15);
     let i = mask.trailing_zeros() as usize;
     *stash = base | mask & (mask - 1);
-    base + i * aethalloc_base::class::SIZES[c] as usize
+    base + i * aethalloc_base::class::size(c)
 }
 
 /// Puts the rest of a stashed group back.
@@ -94,6 +94,6 @@ pub fn put_address(p: usize, me: u32) {
         && let Some((slab, i)) = block_of(class, state, p)
         && central::put_one(class, slab, i, me)
     {
-        crate::violation::double_free(p, aethalloc_base::class::SIZES[class] as usize);
+        crate::violation::double_free(p, aethalloc_base::class::size(class));
     }
 }

@@ -17,6 +17,8 @@ pub fn thread_ends(t: Tls) {
     // SAFETY: a live thread's cache is its own.
     let cache = unsafe { &mut *t.cache() };
     t.set_limit(0);
+    // For good: from here on a fork's child must not touch the cache. It is unregistered at the end.
+    core::mem::forget(super::cache::enter(cache));
     abandon(t, cache);
     t.set_cache(null_mut());
     t.set_life(Life::Over);

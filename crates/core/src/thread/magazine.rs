@@ -44,8 +44,8 @@ fn turn(h: &mut HotClass, c: Class, direction: u8, n: usize) {
     }
     let now = crate::clock::now();
     let fast = now.wrapping_sub(h.turned) < FAST_TICKS * h.moved as u64;
-    let size = class::SIZES[c] as usize;
-    let most = crate::config::get(Key::batch_count).min(crate::config::get(Key::batch_bytes) / size)
+    let size = class::size(c);
+    let most = crate::config::get(Key::batch_count).min(policy::per(crate::config::get(Key::batch_bytes), size))
         as u32;
     h.level = if !fast {
         h.level / 2
@@ -94,7 +94,7 @@ pub fn refill(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
     // The window is empty: it may change its capacity here.
     let h = hot.class(c);
     let capacity = h.capacity as usize;
-    let want = policy::clamp(REFILL_BYTES / class::SIZES[c] as usize, 4, capacity);
+    let want = policy::clamp(policy::per(REFILL_BYTES, class::size(c)), 4, capacity);
     let first = capacity + 1 - want;
     let mut got = 0;
     loop {
@@ -131,7 +131,7 @@ pub fn refill(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
         return null_mut();
     }
     cache.taken.fetch_add(got as u64, Relaxed);
-    live::taken(got * class::SIZES[c] as usize);
+    live::taken(got * class::size(c));
     if got < want {
         // SAFETY: both ranges lie in the window's slots 1..=capacity.
         unsafe { core::ptr::copy(w.slot(first), w.slot(first + want - got), got) };

@@ -51,13 +51,13 @@ fn of(cache: &mut Cache) -> Option<&'static mut Medium> {
 }
 
 fn capacity(size: usize) -> usize {
-    policy::clamp((32 << 10) / size, 1, SLOTS)
+    policy::clamp(policy::per(32 << 10, size), 1, SLOTS)
 }
 
 /// A block of medium class `c`; null when memory is out.
 pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
     let mut out = [0usize; SLOTS];
-    let size = class::SIZES[c] as usize;
+    let size = class::size(c);
     let Some(m) = of(cache) else {
         let got = central::take_common(c, cache.serial, 1, out.as_mut_ptr());
         cache.taken.fetch_add(got as u64, Relaxed);
@@ -96,7 +96,7 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
 
 /// Takes a freed block whose state byte the caller has checked. True: it is here already (a double free).
 pub fn free(cache: &mut Cache, c: Class, p: usize) -> bool {
-    let size = class::SIZES[c] as usize;
+    let size = class::size(c);
     let Some(m) = of(cache) else {
         cache.put.fetch_add(1, Relaxed);
         put_address(p, cache.id);
