@@ -42,6 +42,9 @@ pub fn resolve() {
     } else {
         next
     };
+    if find(handle, c"free").is_null() {
+        return foreign::rule_out();
+    }
     MALLINFO2.store(find(handle, c"mallinfo2"), Relaxed);
     // SAFETY: the C library's functions have these types; null is `None`.
     unsafe {

@@ -75,7 +75,11 @@ pub const RECIPROCALS: [u32; COUNT] = {
 pub const fn class_of(size: usize) -> Class {
     if size <= FAST_MAX {
         let n = if size == 0 { 0 } else { (size - 1) / 16 };
-        if n < FAST_CLASS.len() { FAST_CLASS[n] as usize } else { 0 }
+        if n < FAST_CLASS.len() {
+            FAST_CLASS[n] as usize
+        } else {
+            0
+        }
     } else if size <= SMALL_MAX {
         let log = (size - 1).ilog2(); // 10..=14
         FAST_COUNT + (log as usize - 10) * 8 + (((size - 1) >> (log - 3)) & 7)

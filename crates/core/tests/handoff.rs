@@ -18,8 +18,9 @@ fn slabs() -> (usize, usize) {
     all.fold((0, 0), |(n, out), c| (n + c.slabs, out + c.out * c.size))
 }
 
-/// Each cycle producers allocate everything, then one thread frees everything. Slabs at the peak and at the end.
-fn cycles(producers: usize, sizes: &[usize], seed: u64) -> Vec<(usize, usize)> {
+/// Each cycle producers allocate everything, then one thread frees everything. Slabs at the peak of each cycle, and
+/// those left after a purge by the freeing thread while the producers sleep.
+fn cycles(producers: usize, sizes: &[usize], seed: u64) -> (Vec<usize>, usize) {
     let sizes = sizes.to_vec();
     let (send, receive) = sync_channel::<Vec<usize>>(producers);
     let starts: Vec<_> = (0..producers)
@@ -49,8 +50,10 @@ fn cycles(producers: usize, sizes: &[usize], seed: u64) -> Vec<(usize, usize)> {
         for (go, _) in &starts {
             go.send(()).expect("a producer waits");
         }
-        let mut all: Vec<usize> = (0..producers).flat_map(|_| receive.recv().expect("a producer sends")).collect();
-        let peak = slabs().0;
+        let mut all: Vec<usize> = (0..producers)
+            .flat_map(|_| receive.recv().expect("a producer sends"))
+            .collect();
+        seen.push(slabs().0);
         for i in (1..all.len()).rev() {
             all.swap(i, random.below(i + 1));
         }
@@ -58,25 +61,33 @@ fn cycles(producers: usize, sizes: &[usize], seed: u64) -> Vec<(usize, usize)> {
             // SAFETY: live, and nothing uses it afterwards.
             unsafe { front::deallocate(front::pointer(p)) };
         }
-        seen.push((peak, slabs().0));
     }
+    front::purge();
+    let left = slabs().0;
     for (go, thread) in starts {
         drop(go);
         thread.join().expect("a producer failed");
     }
-    seen
+    (seen, left)
 }
 
-fn assert_level(what: &str, seen: &[(usize, usize)]) {
-    println!("{what}: slabs at the peak and at the end of each cycle: {seen:?}");
-    let (warm, rest) = seen.split_at(WARM);
-    let most = |v: &[(usize, usize)]| v.iter().fold((0, 0), |m, s| (m.0.max(s.0), m.1.max(s.1)));
-    let ((peak, end), (later_peak, later_end)) = (most(warm), most(rest));
-    // Random sizes fill slabs a little differently each time: a slab per class and thread at most.
+fn assert_level(what: &str, (peaks, left): (Vec<usize>, usize)) {
+    println!("{what}: slabs at the peak of each cycle {peaks:?}, at the end {left}");
+    let (warm, rest) = peaks.split_at(WARM);
+    let (warm, later) = (
+        warm.iter().max().expect("cycles"),
+        rest.iter().max().expect("cycles"),
+    );
+    // Random sizes fill slabs a little differently each time: less than a slab a class.
     let slack = class::COUNT;
-    assert!(later_peak <= peak + slack, "{what}: slabs at the peak grew from {peak} to {later_peak}");
-    assert!(later_end <= end + slack, "{what}: slabs after a full hand-off grew from {end} to {later_end}");
-    assert!(later_end * 8 <= later_peak, "{what}: {later_end} of {later_peak} slabs stay when all blocks are free");
+    assert!(
+        *later <= warm + slack,
+        "{what}: slabs at the peak grew from {warm} to {later}"
+    );
+    assert!(
+        left * 8 <= *later,
+        "{what}: {left} of {later} slabs stay after a purge when all blocks are free"
+    );
 }
 
 #[test]
@@ -84,12 +95,24 @@ fn slabs_do_not_grow_over_full_hand_offs() {
     let seed = common::seed();
     for (what, producers, sizes) in [
         ("one producer, one size that shares lines", 1, &[48][..]),
-        ("four producers, sizes of whole lines", 4, &[64, 192, 592, 640]),
-        ("four producers, mixed sizes", 4, &[16, 24, 40, 80, 100, 200, 300, 500, 1000, 1500, 5000]),
+        (
+            "four producers, sizes of whole lines",
+            4,
+            &[64, 192, 592, 640],
+        ),
+        (
+            "four producers, mixed sizes",
+            4,
+            &[16, 24, 40, 80, 100, 200, 300, 500, 1000, 1500, 5000],
+        ),
     ] {
-        assert_level(what, &cycles(producers, sizes, seed));
+        assert_level(what, cycles(producers, sizes, seed));
         front::purge();
         let (n, out) = slabs();
-        assert_eq!((n, out), (0, 0), "{what}: slabs and bytes out when all threads are over");
+        assert_eq!(
+            (n, out),
+            (0, 0),
+            "{what}: slabs and bytes out when all threads are over"
+        );
     }
 }

@@ -29,7 +29,10 @@ struct Lines {
 impl Lines {
     fn each(&self, (at, usable): Block, mut f: impl FnMut(&mut HashMap<usize, (u32, u32)>, usize)) {
         for line in at / LINE..(at + usable).div_ceil(LINE) {
-            f(&mut self.shards[line % SHARDS].lock().expect("no thread failed"), line);
+            f(
+                &mut self.shards[line % SHARDS].lock().expect("no thread failed"),
+                line,
+            );
         }
     }
     /// Thread `me` was handed `block`.
@@ -79,14 +82,20 @@ fn work(lines: &Lines, inbox: &Receiver<Block>, out: &[Sender<Block>], mut rando
             lines.free(b);
         }
         if mine.len() < KEPT && !random.once_in(3) {
-            let size = if random.once_in(10) { 1 + random.below(1024) } else { liked[random.below(liked.len())] };
+            let size = if random.once_in(10) {
+                1 + random.below(1024)
+            } else {
+                liked[random.below(liked.len())]
+            };
             mine.push(lines.allocate(me, size));
         } else if !mine.is_empty() {
             let b = mine.swap_remove(random.below(mine.len()));
             if random.once_in(2) {
                 lines.free(b);
             } else {
-                out[random.below(out.len())].send(b).expect("inboxes outlive workers");
+                out[random.below(out.len())]
+                    .send(b)
+                    .expect("inboxes outlive workers");
             }
         }
         if random.once_in(1500) {
@@ -95,7 +104,9 @@ fn work(lines: &Lines, inbox: &Receiver<Block>, out: &[Sender<Block>], mut rando
     }
     // The thread ends with live blocks: others free them, later.
     for b in mine {
-        out[random.below(out.len())].send(b).expect("inboxes outlive workers");
+        out[random.below(out.len())]
+            .send(b)
+            .expect("inboxes outlive workers");
     }
 }
 
@@ -126,9 +137,18 @@ fn no_line_is_held_by_two_threads() {
             })
         })
         .collect();
-    let inboxes: Vec<_> = places.into_iter().map(|p| p.join().expect("a worker failed")).collect();
+    let inboxes: Vec<_> = places
+        .into_iter()
+        .map(|p| p.join().expect("a worker failed"))
+        .collect();
     for inbox in inboxes {
         inbox.try_iter().for_each(|b| lines.free(b));
     }
-    assert!(lines.shards.iter().all(|s| s.lock().expect("no thread failed").is_empty()), "a live block was not freed");
+    assert!(
+        lines
+            .shards
+            .iter()
+            .all(|s| s.lock().expect("no thread failed").is_empty()),
+        "a live block was not freed"
+    );
 }

@@ -25,7 +25,8 @@ enum Call {
 }
 
 fn sizes() -> impl Strategy<Value = usize> {
-    let boundary = (class::FIRST..class::COUNT, 0..3usize).prop_map(|(c, d)| class::SIZES[c] as usize + 1 - d);
+    let boundary =
+        (class::FIRST..class::COUNT, 0..3usize).prop_map(|(c, d)| class::SIZES[c] as usize + 1 - d);
     prop_oneof![
         30 => boundary,
         30 => 0..1100usize,
@@ -46,8 +47,15 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         1 => Just(Call::Purge),
     ];
     // A call is repeated: one by one a class would never become hot.
-    vec((call, prop_oneof![6 => Just(1usize), 1 => 2..150usize]), 1..80)
-        .prop_map(|v| v.into_iter().flat_map(|(c, n)| std::iter::repeat_n(c, n)).collect())
+    vec(
+        (call, prop_oneof![6 => Just(1usize), 1 => 2..150usize]),
+        1..80,
+    )
+    .prop_map(|v| {
+        v.into_iter()
+            .flat_map(|(c, n)| std::iter::repeat_n(c, n))
+            .collect()
+    })
 }
 
 #[derive(Default)]
@@ -63,22 +71,43 @@ const MOST: usize = 256 << 20;
 
 impl Oracle {
     fn limited(&self, size: usize) -> usize {
-        if self.bytes + size > MOST { size % 1024 } else { size }
+        if self.bytes + size > MOST {
+            size % 1024
+        } else {
+            size
+        }
     }
 
     fn admit(&mut self, p: *mut u8, size: usize, align: usize) {
         self.made += 1;
         assert!(!p.is_null(), "null for {size} bytes at {align}");
-        assert_eq!(p.addr() % align.max(GRANULE), 0, "{size} bytes at {p:?} are not aligned to {align}");
+        assert_eq!(
+            p.addr() % align.max(GRANULE),
+            0,
+            "{size} bytes at {p:?} are not aligned to {align}"
+        );
         // SAFETY: live.
         let usable = unsafe { front::usable_size(p) };
         let good = front::good_size(size, align);
-        assert!(good >= size && good > 0, "good size {good} of {size} at {align}");
+        assert!(
+            good >= size && good > 0,
+            "good size {good} of {size} at {align}"
+        );
         // A thread with few objects of a class gets blocks of the next class of whole lines.
-        let most = if good > class::FAST_MAX { good } else { good.next_multiple_of(LINE) };
-        assert!((good..=most).contains(&usable), "usable {usable}, good size {good} of {size} at {align}");
+        let most = if good > class::FAST_MAX {
+            good
+        } else {
+            good.next_multiple_of(LINE)
+        };
+        assert!(
+            (good..=most).contains(&usable),
+            "usable {usable}, good size {good} of {size} at {align}"
+        );
         if let Some((at, (o, n))) = self.live.range(..p.addr() + usable).next_back() {
-            assert!(at + n <= p.addr(), "{usable} bytes at {p:?} overlap {o:x?} of {n} usable bytes");
+            assert!(
+                at + n <= p.addr(),
+                "{usable} bytes at {p:?} overlap {o:x?} of {n} usable bytes"
+            );
         }
         let object = Object::new(p, size, self.made.wrapping_mul(0x2545_f491_4f6c_dd1d));
         self.bytes += usable;
@@ -86,7 +115,13 @@ impl Oracle {
     }
 
     fn key(&self, i: &Index) -> Option<usize> {
-        (!self.live.is_empty()).then(|| *self.live.keys().nth(i.index(self.live.len())).expect("an index within"))
+        (!self.live.is_empty()).then(|| {
+            *self
+                .live
+                .keys()
+                .nth(i.index(self.live.len()))
+                .expect("an index within")
+        })
     }
 
     fn remove(&mut self, key: usize) -> Object {
@@ -122,7 +157,11 @@ impl Oracle {
                 // SAFETY: live; the old address is not used afterwards.
                 let p = unsafe { front::reallocate(old.pointer(), size) };
                 assert!(!p.is_null(), "null for {old:x?} to {size} bytes");
-                Object { address: p.addr(), ..old }.check(size);
+                Object {
+                    address: p.addr(),
+                    ..old
+                }
+                .check(size);
                 // In place its class may be a larger one.
                 // SAFETY: live.
                 let usable = unsafe { front::usable_size(p) };
@@ -154,7 +193,10 @@ impl Oracle {
         self.made += 1;
         assert_eq!(p.addr() % GRANULE, 0);
         if let Some((at, (o, n))) = self.live.range(..p.addr() + usable).next_back() {
-            assert!(at + n <= p.addr(), "{usable} bytes at {p:?} overlap {o:x?} of {n} usable bytes");
+            assert!(
+                at + n <= p.addr(),
+                "{usable} bytes at {p:?} overlap {o:x?} of {n} usable bytes"
+            );
         }
         self.bytes += usable;
         let object = Object::new(p, size, self.made.wrapping_mul(0x2545_f491_4f6c_dd1d));
@@ -181,8 +223,14 @@ fn explore(cases: u32, test: impl Fn(Vec<Call>)) {
     let seed = common::seed();
     let mut bytes = [0u8; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..Config::default()
+    };
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     if let Err(e) = runner.run(&calls(), |calls| {
         test(calls);
         Ok(())
@@ -220,7 +268,12 @@ fn every_size_up_to_the_first_large_ones() {
 
 #[test]
 fn requests_that_cannot_be_met_are_refused() {
-    for size in [isize::MAX as usize, isize::MAX as usize + 1, usize::MAX - PAGE, usize::MAX] {
+    for size in [
+        isize::MAX as usize,
+        isize::MAX as usize + 1,
+        usize::MAX - PAGE,
+        usize::MAX,
+    ] {
         assert!(front::allocate(size).is_null(), "{size:#x}");
         assert!(front::allocate_zeroed(size).is_null(), "{size:#x}");
         assert!(front::allocate_aligned(PAGE, size).is_null(), "{size:#x}");

@@ -26,7 +26,10 @@ struct Oracle {
 impl Oracle {
     fn claim(&mut self, first: usize, units: usize) {
         for u in first..first + units {
-            assert!(self.taken.insert(u), "unit {u} of run {first} + {units} was taken already");
+            assert!(
+                self.taken.insert(u),
+                "unit {u} of run {first} + {units} was taken already"
+            );
             let at = space::address_of(u).addr();
             assert_eq!(at % UNIT, 0, "unit {u} at {at:#x}");
             assert_eq!(space::unit_of(at), Some(u));
@@ -103,7 +106,14 @@ impl Oracle {
                     if clean {
                         Self::assert_clean(follow.start, more);
                     }
-                    Self::check(&Run { first, units: old, clean: false }, tag);
+                    Self::check(
+                        &Run {
+                            first,
+                            units: old,
+                            clean: false,
+                        },
+                        tag,
+                    );
                     Self::mark(first, old + more, tag);
                 }
             }
@@ -122,7 +132,10 @@ impl Oracle {
                 let target = random.below(200);
                 let (before, given) = (pages::stats().dirty, pages::purge_to(target));
                 let after = pages::stats().dirty;
-                assert!(after <= target * UNIT, "{after} bytes dirty after a purge to {target} units");
+                assert!(
+                    after <= target * UNIT,
+                    "{after} bytes dirty after a purge to {target} units"
+                );
                 assert_eq!(before - given, after, "bytes given back");
             }
             _ => {
@@ -135,7 +148,11 @@ impl Oracle {
 
 fn assert_bounded() {
     let s = pages::stats();
-    let limit = policy::retained_limit(s.used, config::get(Key::retain), config::get(Key::retain_share));
+    let limit = policy::retained_limit(
+        s.used,
+        config::get(Key::retain),
+        config::get(Key::retain_share),
+    );
     assert!(s.dirty <= limit, "{} bytes dirty, bound {limit}", s.dirty);
     assert!(s.used + s.dirty <= s.committed, "{s:?}");
 }
@@ -167,7 +184,9 @@ fn runs_do_not_overlap_and_clean_ones_are_zero() {
 fn a_purge_of_everything_leaves_nothing_dirty() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     assert!(space::ready());
-    let runs: Vec<_> = (0..100).map(|_| pages::take(1).expect("memory for a unit")).collect();
+    let runs: Vec<_> = (0..100)
+        .map(|_| pages::take(1).expect("memory for a unit"))
+        .collect();
     for run in &runs {
         Oracle::mark(run.first, 1, 5);
     }
@@ -180,7 +199,10 @@ fn a_purge_of_everything_leaves_nothing_dirty() {
     assert!(front::purge() >= 100 * UNIT);
     let s = pages::stats();
     assert_eq!(s.dirty, 0);
-    assert!(s.purges > calls && s.purged >= bytes + 100 * UNIT as u64, "{s:?}");
+    assert!(
+        s.purges > calls && s.purged >= bytes + 100 * UNIT as u64,
+        "{s:?}"
+    );
     let again = pages::take(100).expect("memory for a run");
     if again.clean {
         Oracle::assert_clean(again.first, 100);
@@ -204,24 +226,39 @@ fn places_of_a_pool_do_not_overlap_and_fresh_ones_are_zero() {
             assert_eq!(pool::pool_for(size), i);
             let (p, zero) = pool::take(i).expect("memory for a place");
             let at = p.addr().get();
-            assert_eq!(at % if size == 2048 { 2048 } else { 64 }, 0, "a place of {size} bytes at {at:#x}");
+            assert_eq!(
+                at % if size == 2048 { 2048 } else { 64 },
+                0,
+                "a place of {size} bytes at {at:#x}"
+            );
             if zero {
                 // SAFETY: the place is the test's.
                 unsafe { common::assert_zero(p.as_ptr(), size) };
             }
             if let Some((before, (_, n, _))) = places.range(..at + size).next_back() {
-                assert!(before + n <= at, "{size} bytes at {at:#x} overlap {n} at {before:#x}");
+                assert!(
+                    before + n <= at,
+                    "{size} bytes at {at:#x} overlap {n} at {before:#x}"
+                );
             }
             let fill = random.next() as u8;
             // SAFETY: the place is the test's.
             unsafe { p.as_ptr().write_bytes(fill, size) };
             places.insert(at, (p, size, fill));
         } else if !places.is_empty() {
-            let key = *places.range(random.next() as usize % (1 << 47)..).next().or(places.iter().next()).expect("one").0;
+            let key = *places
+                .range(random.next() as usize % (1 << 47)..)
+                .next()
+                .or(places.iter().next())
+                .expect("one")
+                .0;
             let (p, size, fill) = places.remove(&key).expect("a place");
             // SAFETY: the place is the test's until it is given back.
             unsafe {
-                assert!((0..size).all(|i| p.as_ptr().add(i).read() == fill), "{size} bytes at {p:?} changed");
+                assert!(
+                    (0..size).all(|i| p.as_ptr().add(i).read() == fill),
+                    "{size} bytes at {p:?} changed"
+                );
                 pool::give(p.as_ptr());
             }
         }

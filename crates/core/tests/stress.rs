@@ -32,7 +32,11 @@ fn work(desk: &Desk, place: usize, mut random: Random) {
     let liked: Vec<usize> = (0..4).map(|_| random.size(2048)).collect();
     for step in 0..STEPS {
         while let Ok(o) = inbox.try_recv() {
-            if random.once_in(2) { o.free() } else { mine.push(o) }
+            if random.once_in(2) {
+                o.free()
+            } else {
+                mine.push(o)
+            }
         }
         if mine.len() < KEPT && !random.once_in(3) {
             mine.push(allocate(desk, &mut random, &liked));
@@ -41,7 +45,9 @@ fn work(desk: &Desk, place: usize, mut random: Random) {
             match random.below(16) {
                 0..9 => o.free(),
                 9..11 => mine.push(resize(desk, &mut random, o)),
-                _ => desk.to[random.below(WORKERS)].send(o).expect("receivers outlive workers"),
+                _ => desk.to[random.below(WORKERS)]
+                    .send(o)
+                    .expect("receivers outlive workers"),
             }
         }
         // Bursts that empty the worker: magazines turn over, slabs run empty.
@@ -50,12 +56,17 @@ fn work(desk: &Desk, place: usize, mut random: Random) {
         }
     }
     for o in mine {
-        desk.to[random.below(WORKERS)].send(o).expect("receivers outlive workers");
+        desk.to[random.below(WORKERS)]
+            .send(o)
+            .expect("receivers outlive workers");
     }
 }
 
 fn allocate(desk: &Desk, random: &mut Random, liked: &[usize]) -> Object {
-    let tag = desk.tags.fetch_add(1, Relaxed).wrapping_mul(0x2545_f491_4f6c_dd1d);
+    let tag = desk
+        .tags
+        .fetch_add(1, Relaxed)
+        .wrapping_mul(0x2545_f491_4f6c_dd1d);
     let size = match random.below(400) {
         0 => random.size(1 << 20),
         1..20 => random.size(class::SMALL_MAX),
@@ -70,7 +81,11 @@ fn allocate(desk: &Desk, random: &mut Random, liked: &[usize]) -> Object {
             unsafe { common::assert_zero(p, size) };
             Object::new(p, size, tag)
         }
-        1 => Object::new(front::allocate_aligned(16 << random.below(10), size), size, tag),
+        1 => Object::new(
+            front::allocate_aligned(16 << random.below(10), size),
+            size,
+            tag,
+        ),
         _ => Object::new(front::allocate(size), size, tag),
     }
 }
@@ -81,8 +96,18 @@ fn resize(desk: &Desk, random: &mut Random, o: Object) -> Object {
     // SAFETY: live; its old address is not used afterwards.
     let p = unsafe { front::reallocate(o.pointer(), size) };
     assert!(!p.is_null());
-    Object { address: p.addr(), ..o }.check(size);
-    Object::new(p, size, desk.tags.fetch_add(1, Relaxed).wrapping_mul(0x2545_f491_4f6c_dd1d))
+    Object {
+        address: p.addr(),
+        ..o
+    }
+    .check(size);
+    Object::new(
+        p,
+        size,
+        desk.tags
+            .fetch_add(1, Relaxed)
+            .wrapping_mul(0x2545_f491_4f6c_dd1d),
+    )
 }
 
 /// Every block is back in its slab, every slab gone.
@@ -90,18 +115,34 @@ fn assert_nothing_left(round: usize) {
     front::purge();
     for i in 0.. {
         let Some(c) = stats::class(i) else { break };
-        assert_eq!((c.slabs, c.out), (0, 0), "round {round}: slabs and blocks out of class {}", c.size);
+        assert_eq!(
+            (c.slabs, c.out),
+            (0, 0),
+            "round {round}: slabs and blocks out of class {}",
+            c.size
+        );
     }
     let s = stats::snapshot();
-    assert_eq!((s.allocated, s.large_count, s.cached), (0, 0, 0), "round {round}: allocated, large, cached");
+    assert_eq!(
+        (s.allocated, s.large_count, s.cached),
+        (0, 0, 0),
+        "round {round}: allocated, large, cached"
+    );
     assert_eq!(s.active, 0, "round {round}: pages in use");
     assert_eq!(s.retained, 0, "round {round}: pages kept after a purge");
-    assert_eq!(s.allocations, s.deallocations, "round {round}: counts of both ways");
+    assert_eq!(
+        s.allocations, s.deallocations,
+        "round {round}: counts of both ways"
+    );
 }
 
 fn round(seed: u64, round: usize) {
     let (to, from): (Vec<_>, Vec<_>) = (0..WORKERS).map(|_| channel()).unzip();
-    let desk = Arc::new(Desk { to, from: from.into_iter().map(Mutex::new).collect(), tags: AtomicU64::new(1) });
+    let desk = Arc::new(Desk {
+        to,
+        from: from.into_iter().map(Mutex::new).collect(),
+        tags: AtomicU64::new(1),
+    });
     let stop = Arc::new(AtomicBool::new(false));
     let purger = std::thread::spawn({
         let stop = stop.clone();
@@ -124,7 +165,9 @@ fn round(seed: u64, round: usize) {
                 for g in 0..GENERATIONS {
                     let stream = (round * 1_000_000 + place * 1000 + g) as u64;
                     let (desk, random) = (desk.clone(), Random::new(seed, stream));
-                    std::thread::spawn(move || work(&desk, place, random)).join().expect("a worker failed");
+                    std::thread::spawn(move || work(&desk, place, random))
+                        .join()
+                        .expect("a worker failed");
                 }
             })
         })
@@ -135,7 +178,11 @@ fn round(seed: u64, round: usize) {
     stop.store(true, Relaxed);
     assert!(purger.join().expect("the purger failed") > 0);
     for inbox in &desk.from {
-        inbox.lock().expect("nobody failed").try_iter().for_each(Object::free);
+        inbox
+            .lock()
+            .expect("nobody failed")
+            .try_iter()
+            .for_each(Object::free);
     }
     assert_nothing_left(round);
 }

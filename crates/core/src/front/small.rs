@@ -150,7 +150,9 @@ pub fn nothing_here(verb: Verb, p: usize, unit: usize) -> ! {
     let mut u = unit;
     while unit - u < 1 << 20 {
         match entry::load(u) {
-            Kind::Large { pages } if u + (pages * PAGE).div_ceil(UNIT) > unit => violation::inside_large(verb, p),
+            Kind::Large { pages } if u + (pages * PAGE).div_ceil(UNIT) > unit => {
+                violation::inside_large(verb, p)
+            }
             Kind::Large { .. } | Kind::Slab { .. } => break,
             _ if u == 0 => break,
             _ => u -= 1,

@@ -114,7 +114,9 @@ pub fn load(u: usize) -> Kind {
         0 if e & 0xff00 == LARGE => Kind::Large {
             pages: (e >> 32) as usize,
         },
-        0 if e & 0xff00 == FREED => Kind::Freed { class: (e >> 16) as usize & 0xff },
+        0 if e & 0xff00 == FREED => Kind::Freed {
+            class: (e >> 16) as usize & 0xff,
+        },
         0 => Kind::None,
         c => Kind::Slab {
             class: c as usize,

@@ -71,7 +71,9 @@ pub fn base() -> *mut u8 {
 
 /// Bytes made writable: the tables' used parts and the chunks.
 pub fn committed() -> usize {
-    let used = |end: &AtomicUsize, start: &AtomicUsize| end.load(Relaxed).saturating_sub(start.load(Relaxed));
+    let used = |end: &AtomicUsize, start: &AtomicUsize| {
+        end.load(Relaxed).saturating_sub(start.load(Relaxed))
+    };
     used(&REGIONS_END, &REGIONS_AT) + used(&OWNERS_END, &OWNERS_AT) + used(&NEXT, &FIRST)
 }
 

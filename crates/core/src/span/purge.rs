@@ -16,10 +16,19 @@ use aethalloc_sys::memory;
 pub fn all() -> usize {
     let mut bytes = 0;
     for u in 0..crate::pages::top_unit() {
-        let Kind::Slab { class: c, state, .. } = entry::load(u) else { continue };
+        let Kind::Slab {
+            class: c, state, ..
+        } = entry::load(u)
+        else {
+            continue;
+        };
         // The class lock keeps the slab alive; nothing waits for more than one slab's pages (64 KiB).
         let _held = central::of(c).lock();
-        if let Kind::Slab { class, state: again, .. } = entry::load(u)
+        if let Kind::Slab {
+            class,
+            state: again,
+            ..
+        } = entry::load(u)
             && class == c
             && again == state
         {

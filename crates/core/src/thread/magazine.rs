@@ -45,8 +45,8 @@ fn turn(h: &mut HotClass, c: Class, direction: u8, n: usize) {
     let now = crate::clock::now();
     let fast = now.wrapping_sub(h.turned) < FAST_TICKS * h.moved as u64;
     let size = class::size(c);
-    let most = crate::config::get(Key::batch_count).min(policy::per(crate::config::get(Key::batch_bytes), size))
-        as u32;
+    let most = crate::config::get(Key::batch_count)
+        .min(policy::per(crate::config::get(Key::batch_bytes), size)) as u32;
     h.level = if !fast {
         h.level / 2
     } else if (h.capacity as usize) < policy::full_capacity(size) {

@@ -113,11 +113,12 @@ pub fn free(cache: &mut Cache, c: Class, p: usize) -> bool {
     if n == capacity(size) || m.bytes + size > BYTES {
         // The older half goes home; the newest blocks are the warm ones.
         let out = n.div_ceil(2);
-        let mut old = [0usize; SLOTS];
-        for (o, s) in old.iter_mut().zip(slots.iter().take(out)) {
-            *o = *s;
+        let old = *slots;
+        // Nothing is listed while entries move: a fork's child would find some twice.
+        *count = 0;
+        for (to, from) in slots.iter_mut().zip(old.iter().take(n).skip(out)) {
+            *to = *from;
         }
-        slots.copy_within(out..n, 0);
         *count = (n - out) as u8;
         m.bytes -= out * size;
         for o in old.iter().take(out) {

@@ -8,7 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn seed() -> u64 {
     let seed = match std::env::var("AETHALLOC_SEED") {
         Ok(text) => text.parse().expect("AETHALLOC_SEED is a number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos() as u64,
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a time after 1970")
+            .as_nanos() as u64,
     };
     println!("seed {seed} (AETHALLOC_SEED={seed} repeats this run)");
     seed
@@ -41,7 +44,8 @@ impl Random {
     /// A size at or beside a class boundary, or anywhere below `most`.
     pub fn size(&mut self, most: usize) -> usize {
         let size = if self.once_in(2) {
-            class::SIZES[class::FIRST + self.below(class::COUNT - class::FIRST)] as usize + 1 - self.below(3)
+            class::SIZES[class::FIRST + self.below(class::COUNT - class::FIRST)] as usize + 1
+                - self.below(3)
         } else {
             // As many in each doubling.
             (1 << self.below(most.ilog2() as usize + 1)) + self.below(64)
@@ -71,7 +75,11 @@ impl Object {
     /// An object just allocated, filled.
     pub fn new(p: *mut u8, size: usize, tag: u64) -> Object {
         assert!(!p.is_null(), "out of memory at {size} bytes");
-        let o = Object { address: p.addr(), size, tag };
+        let o = Object {
+            address: p.addr(),
+            size,
+            tag,
+        };
         o.fill();
         o
     }
@@ -107,7 +115,11 @@ impl Object {
         for i in (n.min(self.size) & !7)..n.min(self.size) {
             // SAFETY: inside the object.
             let found = unsafe { p.add(i).read() };
-            let wanted = if i / 8 < whole { self.word(i / 8).to_ne_bytes()[i % 8] } else { self.word(i) as u8 };
+            let wanted = if i / 8 < whole {
+                self.word(i / 8).to_ne_bytes()[i % 8]
+            } else {
+                self.word(i) as u8
+            };
             assert_eq!(found, wanted, "{self:x?} changed at byte {i}");
         }
     }
@@ -127,7 +139,12 @@ pub unsafe fn assert_zero(p: *const u8, n: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         for i in 0..n / 8 {
-            assert_eq!(p.cast::<u64>().add(i).read(), 0, "byte {} of {n} at {p:?} is not zero", i * 8);
+            assert_eq!(
+                p.cast::<u64>().add(i).read(),
+                0,
+                "byte {} of {n} at {p:?} is not zero",
+                i * 8
+            );
         }
         for i in n & !7..n {
             assert_eq!(p.add(i).read(), 0, "byte {i} of {n} at {p:?} is not zero");

@@ -106,7 +106,10 @@ impl Slab {
     fn released_once(&self) {
         assert_eq!(self.releases.load(Ordering::Relaxed), 1, "releases");
         assert_eq!(self.claim.out(), 1, "the next life was touched");
-        assert!(self.claim.is_held() && self.claim.reserve(CLASS, NEXT, 1), "the next life was ended");
+        assert!(
+            self.claim.is_held() && self.claim.reserve(CLASS, NEXT, 1),
+            "the next life was ended"
+        );
     }
 }
 
@@ -142,7 +145,11 @@ fn put_and_take() {
     let other = spawn(&s, |s| s.free(1, OTHER));
     let took = s.refill(1);
     if took {
-        assert_eq!(s.releases.load(Ordering::Relaxed), 0, "released with a block out");
+        assert_eq!(
+            s.releases.load(Ordering::Relaxed),
+            0,
+            "released with a block out"
+        );
         s.free(0, HOLDER);
         let _ = s.let_go(HOLDER);
     }
@@ -171,11 +178,16 @@ fn two_puts_listed() {
 /// Two threads free the last blocks of a listed slab that a third takes from the list and lets go of.
 fn puts_and_hold() {
     let s = Slab::listed(2);
-    let threads = [spawn(&s, |s| s.free(1, OTHER)), spawn(&s, |s| s.free(0, THIRD))];
+    let threads = [
+        spawn(&s, |s| s.free(1, OTHER)),
+        spawn(&s, |s| s.free(0, THIRD)),
+    ];
     let held = {
         let _held = s.lock.lock().unwrap();
         // On the list as long as nobody took it off (which only a release does here).
-        let listed = s.releases.load(Ordering::Relaxed) == 0 && s.claim.class() == CLASS && !s.claim.is_held();
+        let listed = s.releases.load(Ordering::Relaxed) == 0
+            && s.claim.class() == CLASS
+            && !s.claim.is_held();
         if listed {
             s.claim.hold(HOLDER);
         }
@@ -214,11 +226,23 @@ fn a_listed_slab_is_taken_or_released() {
 
 #[test]
 fn put_needs_both_halves_of_acqrel() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "put", Op::Update, Ordering::AcqRel), put_and_let_go);
-    breaks(None, Fault::weaken(FILE, SOURCE, "put", Op::Update, Ordering::AcqRel), two_puts_listed);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "put", Op::Update, Ordering::AcqRel),
+        put_and_let_go,
+    );
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "put", Op::Update, Ordering::AcqRel),
+        two_puts_listed,
+    );
 }
 
 #[test]
 fn unreserve_needs_release() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "unreserve", Op::Update, Ordering::Release), put_and_refill);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "unreserve", Op::Update, Ordering::Release),
+        put_and_refill,
+    );
 }

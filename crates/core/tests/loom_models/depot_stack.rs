@@ -132,15 +132,27 @@ fn a_node_that_comes_back_is_told_from_itself() {
 
 #[test]
 fn push_needs_release() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "push", Op::Update, Ordering::Release), hand_over);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "push", Op::Update, Ordering::Release),
+        hand_over,
+    );
 }
 
 #[test]
 fn the_first_load_of_pop_needs_acquire() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "pop", Op::Load, Ordering::Acquire), hand_over);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "pop", Op::Load, Ordering::Acquire),
+        hand_over,
+    );
 }
 
 #[test]
 fn pop_needs_the_tag() {
-    breaks(None, Fault::mask(FILE, SOURCE, "pop", 0xffff_ffff), come_back);
+    breaks(
+        None,
+        Fault::mask(FILE, SOURCE, "pop", 0xffff_ffff),
+        come_back,
+    );
 }

@@ -32,13 +32,31 @@ pub struct Fault {
 impl Fault {
     /// In `function` of `source` (the text of a file whose path ends in `file`), operations `op` of ordering `from`
     /// become Relaxed (a fence: nothing).
-    pub fn weaken(file: &'static str, source: &str, function: &str, op: Op, from: Ordering) -> Fault {
-        Fault { file, lines: lines_of(source, function), op, from, keep: u64::MAX }
+    pub fn weaken(
+        file: &'static str,
+        source: &str,
+        function: &str,
+        op: Op,
+        from: Ordering,
+    ) -> Fault {
+        Fault {
+            file,
+            lines: lines_of(source, function),
+            op,
+            from,
+            keep: u64::MAX,
+        }
     }
 
     /// In `function`, updates write only the bits `keep` of their new value.
     pub fn mask(file: &'static str, source: &str, function: &str, keep: u64) -> Fault {
-        Fault { file, lines: lines_of(source, function), op: Op::Update, from: Ordering::Relaxed, keep }
+        Fault {
+            file,
+            lines: lines_of(source, function),
+            op: Op::Update,
+            from: Ordering::Relaxed,
+            keep,
+        }
     }
 }
 
@@ -46,9 +64,13 @@ impl Fault {
 fn lines_of(source: &str, function: &str) -> Range<u32> {
     let head = format!("fn {function}(");
     let mut lines = source.lines().enumerate();
-    let (first, line) = lines.find(|(_, l)| l.contains(&head)).unwrap_or_else(|| panic!("no {head} in the source"));
+    let (first, line) = lines
+        .find(|(_, l)| l.contains(&head))
+        .unwrap_or_else(|| panic!("no {head} in the source"));
     let indent = &line[..line.len() - line.trim_start().len()];
-    let (last, _) = lines.find(|(_, l)| *l == format!("{indent}}}")).expect("a function ends");
+    let (last, _) = lines
+        .find(|(_, l)| *l == format!("{indent}}}"))
+        .expect("a function ends");
     first as u32 + 1..last as u32 + 2
 }
 
@@ -119,6 +141,9 @@ pub fn breaks(bound: Option<usize>, fault: Fault, model: fn()) {
     HITS.set(0);
     let broke = catch_unwind(AssertUnwindSafe(|| explore(bound, model))).is_err();
     FAULT.set(None);
-    assert!(HITS.get() > 0, "the source has no such operation any more: {text}");
+    assert!(
+        HITS.get() > 0,
+        "the source has no such operation any more: {text}"
+    );
     assert!(broke, "loom found nothing wrong with {text}");
 }

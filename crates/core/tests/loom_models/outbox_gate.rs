@@ -37,7 +37,10 @@ fn heavy_fence() -> bool {
 
 impl Outbox {
     fn new() -> Arc<Outbox> {
-        let o = Outbox { gate: Gate::new(), count: UnsafeCell::new(0) };
+        let o = Outbox {
+            gate: Gate::new(),
+            count: UnsafeCell::new(0),
+        };
         assert!(o.gate.enter(light_fence));
         o.gate.leave();
         assert!(o.gate.close(heavy_fence));
@@ -126,30 +129,54 @@ fn one_at_a_time_and_nothing_lost() {
 
 #[test]
 fn leave_needs_release() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "leave", Op::Store, Ordering::Release), owner_and_drainer);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "leave", Op::Store, Ordering::Release),
+        owner_and_drainer,
+    );
 }
 
 #[test]
 fn close_needs_acquire_for_busy() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "close", Op::Load, Ordering::Acquire), owner_and_drainer);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "close", Op::Load, Ordering::Acquire),
+        owner_and_drainer,
+    );
 }
 
 #[test]
 fn reopen_needs_release() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "reopen", Op::Store, Ordering::Release), owner_and_drainer);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "reopen", Op::Store, Ordering::Release),
+        owner_and_drainer,
+    );
 }
 
 #[test]
 fn enter_needs_acquire() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "enter", Op::Load, Ordering::Acquire), owner_and_drainer);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "enter", Op::Load, Ordering::Acquire),
+        owner_and_drainer,
+    );
 }
 
 #[test]
 fn the_owner_needs_its_half_of_the_barrier() {
-    breaks(None, Fault::weaken(HERE, MODEL, "light_fence", Op::Fence, Ordering::SeqCst), owner_and_drainer);
+    breaks(
+        None,
+        Fault::weaken(HERE, MODEL, "light_fence", Op::Fence, Ordering::SeqCst),
+        owner_and_drainer,
+    );
 }
 
 #[test]
 fn the_drainer_needs_its_half_of_the_barrier() {
-    breaks(None, Fault::weaken(HERE, MODEL, "heavy_fence", Op::Fence, Ordering::SeqCst), owner_and_drainer);
+    breaks(
+        None,
+        Fault::weaken(HERE, MODEL, "heavy_fence", Op::Fence, Ordering::SeqCst),
+        owner_and_drainer,
+    );
 }

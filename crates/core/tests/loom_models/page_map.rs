@@ -10,7 +10,11 @@ use std::sync::Arc;
 const FILE: &str = "space/entry.rs";
 const SOURCE: &str = include_str!("../../src/space/entry.rs");
 const UNIT: usize = 1;
-const SLAB: Kind = Kind::Slab { class: 5, tag: SHARED, state: 4096 };
+const SLAB: Kind = Kind::Slab {
+    class: 5,
+    tag: SHARED,
+    state: 4096,
+};
 const LARGE: Kind = Kind::Large { pages: 40 };
 
 /// A map of two units and the descriptor that unit 1 may lead to.
@@ -25,7 +29,10 @@ unsafe impl Send for Space {}
 
 impl Space {
     fn new() -> Arc<Space> {
-        let s = Arc::new(Space { map: [const { AtomicU64::new(0) }; 2], descriptor: UnsafeCell::new(0) });
+        let s = Arc::new(Space {
+            map: [const { AtomicU64::new(0) }; 2],
+            descriptor: UnsafeCell::new(0),
+        });
         entry::init(s.map.as_ptr().cast::<u8>().cast_mut(), s.map.len());
         assert_eq!(entry::load(UNIT), Kind::None);
         assert_eq!(entry::load(s.map.len()), Kind::None);
@@ -37,7 +44,11 @@ impl Space {
     }
     fn check(&self) {
         // SAFETY: published; loom checks it.
-        assert_eq!(self.descriptor.with(|d| unsafe { *d }), 7, "an entry led to an unfinished descriptor");
+        assert_eq!(
+            self.descriptor.with(|d| unsafe { *d }),
+            7,
+            "an entry led to an unfinished descriptor"
+        );
     }
 }
 
@@ -69,7 +80,11 @@ fn end_twice() {
     let ends = || entry::take_large(UNIT, 40).is_some() as u32;
     let other = thread::spawn(ends);
     let mine = ends();
-    assert_eq!(mine + other.join().unwrap(), 1, "a large object ended {mine} times here");
+    assert_eq!(
+        mine + other.join().unwrap(),
+        1,
+        "a large object ended {mine} times here"
+    );
     assert_eq!(entry::load(UNIT), Kind::None);
     drop(s);
 }
@@ -104,15 +119,27 @@ fn a_large_object_ends_once() {
 
 #[test]
 fn store_needs_release() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "store", Op::Store, Ordering::Release), publish);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "store", Op::Store, Ordering::Release),
+        publish,
+    );
 }
 
 #[test]
 fn load_needs_acquire() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "load", Op::Load, Ordering::Acquire), publish);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "load", Op::Load, Ordering::Acquire),
+        publish,
+    );
 }
 
 #[test]
 fn take_large_needs_acquire() {
-    breaks(None, Fault::weaken(FILE, SOURCE, "take_large", Op::Update, Ordering::AcqRel), end_of_another);
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "take_large", Op::Update, Ordering::AcqRel),
+        end_of_another,
+    );
 }

@@ -107,8 +107,12 @@ macro_rules! updates {
         }
     };
 }
-updates!(AtomicU32, u32, swap, fetch_add, fetch_sub, fetch_and, fetch_or);
-updates!(AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_and, fetch_or);
+updates!(
+    AtomicU32, u32, swap, fetch_add, fetch_sub, fetch_and, fetch_or
+);
+updates!(
+    AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_and, fetch_or
+);
 
 /// As `core`'s.
 #[track_caller]
