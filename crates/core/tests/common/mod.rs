@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use aethalloc_base::class;
+use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The seed of this run: `AETHALLOC_SEED`, else the time. Printed, so that a failure can be repeated.
@@ -13,7 +14,9 @@ pub fn seed() -> u64 {
             .expect("a time after 1970")
             .as_nanos() as u64,
     };
-    println!("seed {seed} (AETHALLOC_SEED={seed} repeats this run)");
+    // Not println: what that prints is lost when the allocator ends the process.
+    let line = format!("seed {seed} (AETHALLOC_SEED={seed} repeats this run)\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
     seed
 }
 
