@@ -16,7 +16,9 @@ pub fn seed() -> u64 {
     };
     // Not println: what that prints is lost when the allocator ends the process.
     let line = format!("seed {seed} (AETHALLOC_SEED={seed} repeats this run)\n");
-    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error");
     seed
 }
 
