@@ -10,12 +10,16 @@ use crate::stats;
 pub fn text(a: &ResultFile, b: &ResultFile) -> Result<String, String> {
     let mut rows = Vec::new();
     for before in &a.workloads {
-        let Some(after) = b.workloads.iter().find(|w| w.name == before.name) else {
+        let Some(after) = b
+            .workloads
+            .iter()
+            .find(|w| w.name == before.name && w.args == before.args)
+        else {
             continue;
         };
         for cell in &before.cells {
             if let (Some(x), Some(y)) = (before.judged(&cell.peer), after.judged(&cell.peer)) {
-                let clear = x.sure.1 < y.sure.0 || y.sure.1 < x.sure.0;
+                let clear = x.differs_from(&y);
                 rows.push((
                     before.name.as_str(),
                     cell.peer.as_str(),
@@ -28,7 +32,9 @@ pub fn text(a: &ResultFile, b: &ResultFile) -> Result<String, String> {
         }
     }
     if rows.is_empty() {
-        return Err("the two results have no workload and allocator in common".into());
+        return Err(
+            "the two results have no workload (same arguments) and allocator in common".into(),
+        );
     }
     let change = |x: f64, y: f64| {
         if x > 0.0 && y > 0.0 {

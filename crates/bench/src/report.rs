@@ -14,7 +14,7 @@ pub struct Standing {
     pub best: String,
     /// Own median to the best other's.
     pub ratio: f64,
-    /// The stated intervals do not overlap.
+    /// The stated intervals do not overlap (see `Summary::differs_from`).
     pub clear: bool,
 }
 
@@ -43,7 +43,7 @@ fn standing(result: &ResultFile, workload: &WorkloadResult, peer: &str) -> Optio
         .filter(|p| p.name != peer)
         .filter_map(|p| Some((p.name.clone(), workload.judged(&p.name)?)))
         .min_by(|a, b| a.1.median.total_cmp(&b.1.median))?;
-    let clear = own.sure.0 > figure.sure.1 || own.sure.1 < figure.sure.0;
+    let clear = own.differs_from(&figure);
     Some(Standing {
         workload: workload.name.clone(),
         best,
@@ -102,7 +102,7 @@ pub fn text(result: &ResultFile) -> String {
         let _ = write!(out, "{:width$}  {first:>12}", workload.name);
         for name in &others {
             let cell = match (workload.judged(name), reference) {
-                (Some(s), Some(r)) if r.median > 0.0 && s.count < 3 => {
+                (Some(s), Some(r)) if r.median > 0.0 && s.count < stats::ENOUGH => {
                     format!("{:.2}x", s.median / r.median)
                 }
                 (Some(s), Some(r)) if r.median > 0.0 => {
@@ -145,11 +145,7 @@ pub fn standings_text(result: &ResultFile, peer: &str) -> String {
     }
     let mut out = format!("{peer} against the best other, losses first:\n");
     for row in rows {
-        let sure = if row.clear {
-            ""
-        } else {
-            "  (intervals overlap)"
-        };
+        let sure = if row.clear { "" } else { "  (not clear)" };
         let _ = writeln!(
             out,
             "  {:<24} {:.2}x {}{sure}",

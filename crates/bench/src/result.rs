@@ -54,6 +54,8 @@ pub struct WorkloadResult {
     pub name: String,
     /// One line.
     pub about: String,
+    /// What the program got: results of other arguments are not compared.
+    pub args: Vec<String>,
     /// What it is judged by.
     pub figure: Figure,
     /// Why nobody could run it; none normally.

@@ -54,6 +54,7 @@ pub fn run(plan: &Plan, result: &mut ResultFile) -> Result<bool, String> {
         result.workloads.push(WorkloadResult {
             name: workload.name.clone(),
             about: workload.about.clone(),
+            args: workload.args.clone(),
             figure: workload.figure(),
             skipped,
             cells: plan

@@ -1,5 +1,8 @@
 //! The few statistics the bench uses: medians, and spreads that one disturbed run cannot move.
 
+/// Fewer runs than this have no interval worth stating.
+pub const ENOUGH: usize = 3;
+
 /// Median and spread of repeated measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Summary {
@@ -50,6 +53,12 @@ impl Summary {
             max: self.max * by,
             count: self.count,
         }
+    }
+
+    /// The stated intervals of both do not overlap, and both come from enough runs to have one.
+    pub fn differs_from(&self, other: &Summary) -> bool {
+        let apart = self.sure.0 > other.sure.1 || self.sure.1 < other.sure.0;
+        apart && self.count.min(other.count) >= ENOUGH
     }
 
     /// Half the width of the stated interval, as a share of the median.
@@ -139,6 +148,14 @@ mod tests {
             (summary.low, summary.median, summary.high),
             (1.75, 2.5, 3.25)
         );
+    }
+
+    #[test]
+    fn only_enough_runs_differ() {
+        let of = |values: &[f64]| Summary::of(values.iter().copied());
+        assert!(!of(&[1.0]).differs_from(&of(&[2.0])));
+        assert!(of(&[1.0, 1.1, 1.2]).differs_from(&of(&[1.3, 1.4, 1.5])));
+        assert!(!of(&[1.0, 1.1, 1.4]).differs_from(&of(&[1.3, 1.4, 1.5])));
     }
 
     #[test]

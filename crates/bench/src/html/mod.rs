@@ -94,7 +94,7 @@ fn standings(out: &mut String, result: &ResultFile) {
         return;
     }
     out.push_str("<h2>Where Aethalloc stands</h2>\n<p>Against the best of the others in each row, losses first; \
-                  grey where the intervals overlap.</p>\n<div class=\"scroll\"><table><thead><tr><th>workload\
+                  grey where the intervals overlap or come from fewer than three runs.</p>\n<div class=\"scroll\"><table><thead><tr><th>workload\
                   <th>to the best other<th>which</tr></thead><tbody>\n");
     for row in rows {
         let class = match (row.clear, row.ratio > 1.0) {
