@@ -1,0 +1,85 @@
+//! What happens before `main` and after it: `AETHALLOC_CONF` is read, a report is written. The test starts itself again.
+
+use std::process::{Command, Output};
+
+#[global_allocator]
+static ALLOCATOR: aethalloc::Aethalloc = aethalloc::Aethalloc;
+
+const CHILD: &str = "AETHALLOC_TEST_CHILD";
+
+fn child(conf: &str) -> Output {
+    let me = std::env::current_exe().expect("this program");
+    let mut command = Command::new(me);
+    command.args([
+        "--exact",
+        "print_options",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    command
+        .env(CHILD, "1")
+        .env("AETHALLOC_CONF", conf)
+        .output()
+        .expect("the child starts")
+}
+
+/// In the child: prints its options. Alone: nothing.
+#[test]
+fn print_options() {
+    if std::env::var_os(CHILD).is_some() {
+        println!();
+        for o in aethalloc::options() {
+            println!("{}={}", o.key, o.value);
+        }
+    }
+}
+
+#[test]
+fn options_are_read_before_main_and_a_report_is_written_at_the_end() {
+    let file =
+        std::env::temp_dir().join(format!("aethalloc-environment-{}.json", std::process::id()));
+    let path = file.to_str().expect("a path of text");
+    let output = child(&format!("retain:3m,cache:off,stats_file:{path}"));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report = std::fs::read_to_string(&file).expect("the report");
+    std::fs::remove_file(&file).expect("removed");
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    for line in [
+        "retain=3m",
+        "cache=off",
+        "retain_share=10",
+        &format!("stats_file={path}"),
+    ] {
+        assert!(text.lines().any(|l| l == line), "no line {line}: {text}");
+    }
+    let lines: Vec<&str> = report.lines().collect();
+    assert_eq!(lines.len(), 2, "{report}");
+    assert!(
+        lines[0].starts_with("{\"event\":\"start\",")
+            && lines[1].starts_with("{\"event\":\"exit\",")
+    );
+    let count = lines[1]
+        .split("\"allocations\":")
+        .nth(1)
+        .and_then(|s| s.split(',').next());
+    assert!(
+        count.is_some_and(|n| n.parse::<u64>().is_ok_and(|n| n > 0)),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_bad_option_costs_one_line() {
+    let output = child("retain:much,remap:off");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "aethalloc: bad value in AETHALLOC_CONF, the default stays: retain:much\n"
+    );
+    assert!(
+        text.lines().any(|l| l == "retain=8m") && text.lines().any(|l| l == "remap=off"),
+        "{text}"
+    );
+}
