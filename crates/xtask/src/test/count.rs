@@ -140,11 +140,13 @@ impl Counter {
         let place = self.current.as_ref().map_or("", |(program, _)| program);
         let place = place.split(" (").next().unwrap_or(place);
         if outcome.starts_with("FAILED") {
-            self.tally.failures.push(format!("{place} {name}"));
+            let line = format!("{place} {name}");
+            self.tally.failures.push(line.trim_start().to_owned());
         } else if let Some(reason) = outcome.strip_prefix("ignored") {
             let reason = reason.trim_start_matches(", ");
             let reason = if reason.is_empty() { "ignored" } else { reason };
-            self.tally.skips.push(format!("{place} {name}: {reason}"));
+            let line = format!("{place} {name}: {reason}");
+            self.tally.skips.push(line.trim_start().to_owned());
         }
     }
 

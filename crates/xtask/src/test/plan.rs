@@ -143,6 +143,11 @@ fn tests(_: Level) -> Vec<Cmd> {
         &["test", "--no-fail-fast", "-p", "aethalloc-core", "--lib"],
         15 * MINUTE,
     );
+    // Optimised, but with debug assertions and overflow checks.
+    for package in ["aethalloc-base", "aethalloc-sys", "aethalloc-core"] {
+        let fast = format!("profile.dev.package.{package}.opt-level=2");
+        core.args.extend(["--config".into(), fast]);
+    }
     for name in core_tests().into_iter().filter(|name| !is_model(name)) {
         core.args.extend(["--test".into(), name]);
     }
