@@ -61,6 +61,11 @@ static RETIRED_TAKEN: AtomicU64 = AtomicU64::new(0);
 static RETIRED_PUT: AtomicU64 = AtomicU64::new(0);
 static RETIRED_BATCHES: AtomicU64 = AtomicU64::new(0);
 
+/// `n` blocks went back that no running thread's counters name (the depot's, another thread's outbox).
+pub fn put_for_others(n: usize) {
+    RETIRED_PUT.fetch_add(n as u64, Relaxed);
+}
+
 /// Adds the counters of a cache whose thread ends.
 pub fn retire(cache: &Cache) {
     RETIRED_TAKEN.fetch_add(cache.taken.load(Relaxed), Relaxed);

@@ -97,6 +97,7 @@ pub fn drain(scratch: Window) {
     for c in class::FIRST..class::FAST_COUNT {
         while let Some((w, held)) = pop(c) {
             crate::thread::flush::blocks(scratch, w.slot(1), held, 0);
+            crate::stats::put_for_others(held);
             w.release();
         }
     }

@@ -26,15 +26,7 @@ pub struct Stack {
 
 impl Stack {
     /// Empty.
-    #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Stack {
-            head: AtomicU64::new(0),
-        }
-    }
-    /// Empty.
-    #[cfg(loom)]
-    pub fn new() -> Self {
         Stack {
             head: AtomicU64::new(0),
         }

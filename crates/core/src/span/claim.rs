@@ -70,13 +70,7 @@ pub struct Claim(AtomicU64);
 
 impl Claim {
     /// A word of no slab.
-    #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Claim(AtomicU64::new(0))
-    }
-    /// A word of no slab.
-    #[cfg(loom)]
-    pub fn new() -> Self {
         Claim(AtomicU64::new(0))
     }
 

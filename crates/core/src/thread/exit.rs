@@ -28,6 +28,7 @@ pub fn thread_ends(t: Tls) {
 /// (a fork's child).
 pub fn abandon(t: Tls, cache: &'static mut Cache) {
     drain(t, cache);
+    outbox::end(cache);
     // Reads of `owned` by others end with this: no slab bears the id afterwards.
     central::disown(cache.id);
     for c in class::FIRST..class::FAST_COUNT {
@@ -44,9 +45,6 @@ pub fn abandon(t: Tls, cache: &'static mut Cache) {
             let w = window::from_number(hot.empties);
             hot.empties = w.chained().0;
             w.release();
-        }
-        if !hot.outbox.is_null() {
-            window::from_number(hot.outbox.addr()).release();
         }
         hot.scratch.release();
     }

@@ -19,16 +19,7 @@ pub struct Gate {
 
 impl Gate {
     /// Open, nobody inside.
-    #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Gate {
-            busy: AtomicU32::new(0),
-            stop: AtomicU32::new(0),
-        }
-    }
-    /// Open, nobody inside.
-    #[cfg(loom)]
-    pub fn new() -> Self {
         Gate {
             busy: AtomicU32::new(0),
             stop: AtomicU32::new(0),

@@ -61,6 +61,22 @@ pub fn drain_own(cache: &mut Cache) {
     }
 }
 
+/// The last drain: the owner goes in and stays, so that no drainer comes in any more and the window can go.
+pub fn end(cache: &mut Cache) {
+    if let Some(hot) = hot_of(cache)
+        && !hot.outbox.is_null()
+    {
+        // A drainer is inside for one flush at most.
+        while !hot.gate.enter(|| compiler_fence(SeqCst)) {
+            aethalloc_sys::process::yield_now();
+        }
+        send(cache, hot);
+        let w = window::from_number(hot.outbox.addr());
+        hot.outbox = core::ptr::null_mut();
+        w.release();
+    }
+}
+
 /// Sends another thread's outbox home, with the caller's scratch; false if its owner is at work in it.
 ///
 /// # Safety
@@ -81,6 +97,7 @@ pub unsafe fn drain_other(cache: *mut Cache, scratch: window::Window) -> bool {
         }
         let n = (*(&raw const (*hot).outbox_count)).swap(0, Relaxed) as usize;
         flush::blocks(scratch, (*hot).outbox, n, 0);
+        crate::stats::put_for_others(n);
         gate.reopen();
     }
     true
