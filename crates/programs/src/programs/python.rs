@@ -39,7 +39,6 @@ const PROCESSES: &[&str] = &[
     "test_asyncio",
     "test_concurrent_futures",
     "test_multiprocessing_fork",
-    "test_multiprocessing_forkserver",
 ];
 
 /// Runs `names`, which hold at least `enough` test cases.
