@@ -44,6 +44,15 @@ struct Options {
     only: Vec<String>,
 }
 
+impl Options {
+    /// Whether a step is named, or makes what a named one tests.
+    fn wants(&self, step: &Step) -> bool {
+        let named = |name: &str| self.only.iter().any(|o| o == name);
+        named(step.name)
+            || (step.name == plan::BUILD && (named(plan::TESTS) || named(plan::PROGRAMS)))
+    }
+}
+
 fn options(args: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options = Options {
         level: Level::Normal,
@@ -79,7 +88,7 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     };
     let steps: Vec<&Step> = plan::STEPS
         .iter()
-        .filter(|s| options.only.is_empty() || options.only.iter().any(|o| o == s.name))
+        .filter(|s| options.only.is_empty() || options.wants(s))
         .filter(|s| s.from <= options.level)
         .collect();
     if options.list {

@@ -65,14 +65,14 @@ pub const STEPS: &[Step] = &[
         action: Action::Commands(lints),
     },
     Step {
-        name: "build",
+        name: BUILD,
         what: "the library as it ships",
         from: Level::Quick,
         tools: &["gcc"],
         action: Action::Commands(build),
     },
     Step {
-        name: "tests",
+        name: TESTS,
         what: "the tests of all crates",
         from: Level::Quick,
         tools: &["gcc", "g++", "objdump"],
@@ -162,6 +162,12 @@ fn tests(_: Level) -> Vec<Cmd> {
     ];
     vec![core, others]
 }
+
+/// Name of the step whose library the next two test.
+pub const BUILD: &str = "build";
+
+/// Name of the step that runs cargo's tests.
+pub const TESTS: &str = "tests";
 
 /// Name of the step that says itself which packages it needs.
 pub const PROGRAMS: &str = "programs";
