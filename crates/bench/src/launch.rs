@@ -94,7 +94,7 @@ pub struct Usage {
 pub struct Finished {
     /// One per repetition.
     pub usages: Vec<Usage>,
-    /// The launcher's own peak: smaller peaks cannot be told.
+    /// The peak of a child that ends before exec: smaller peaks cannot be told.
     pub floor_kib: u64,
     /// What it printed (of the last repetition).
     pub stdout: String,

@@ -35,7 +35,7 @@ pub struct ResultFile {
     pub machine: Machine,
     /// Commit of the checkout.
     pub commit: String,
-    /// The launcher's own peak: a smaller peak of a program cannot be told.
+    /// The peak of a child that ends before exec: a smaller peak of a program cannot be told.
     pub peak_floor_kib: u64,
     /// What disturbed it, in words.
     pub disturbances: Vec<String>,

@@ -55,7 +55,7 @@ fn page_fits_a_desk_and_a_phone() -> Outcome {
     for width in [1280, 390] {
         let report = measure(&browser, folder.path(), &page, width)?;
         let numbers: Vec<f64> = report.split(' ').filter_map(|n| n.parse().ok()).collect();
-        let [wide, drawings, flat, letters] = numbers[..] else {
+        let [wide, drawings, flat, letters, cut] = numbers[..] else {
             return Err(format!("browser said '{report}'").into());
         };
         assert!(
@@ -67,12 +67,14 @@ fn page_fits_a_desk_and_a_phone() -> Outcome {
             "at {width} px: {drawings} drawings, {flat} without a size"
         );
         assert!(letters >= 10.0, "at {width} px letters of {letters} px");
+        assert!(cut == 0.0, "at {width} px {cut} texts leave their drawing");
     }
     Ok(())
 }
 
 /// Opens the page in a frame of the given width (a browser window has a smallest width of its own) and asks it for
-/// its width, the number of drawings, how many of them have no size, and the smallest letters in them.
+/// its width, the number of drawings, how many of them have no size, the smallest letters in them, and
+/// how many texts are cut off at a side.
 fn measure(
     browser: &str,
     folder: &Path,
@@ -83,7 +85,9 @@ fn measure(
         const r=s.map(x=>x.getBoundingClientRect());const k=s.map((x,i)=>r[i].width/x.viewBox.baseVal.width);\
         const t=s.flatMap((x,i)=>[...x.querySelectorAll('text')].map(y=>k[i]*parseFloat(getComputedStyle(y).fontSize)));\
         parent.postMessage([document.documentElement.scrollWidth,s.length,\
-        r.filter(x=>x.width<50||x.height<10).length,Math.min(...t)].join(' '),'*')})</script></body>";
+        r.filter(x=>x.width<50||x.height<10).length,Math.min(...t),\
+        s.flatMap((x,i)=>[...x.querySelectorAll('text')].map(y=>y.getBoundingClientRect())\
+        .filter(b=>b.left<r[i].left-1||b.right>r[i].right+1)).length].join(' '),'*')})</script></body>";
     std::fs::write(folder.join("asked.html"), page.replace("</body>", question))?;
     let frame = format!(
         "<html><body><script>addEventListener('message',e=>document.body.setAttribute('data-answer',e.data))</script>\

@@ -257,7 +257,7 @@ fn peak_is_the_programs_own() -> Outcome {
     assert!(
         result["peak_floor_kib"]
             .as_u64()
-            .is_some_and(|floor| floor < 6000)
+            .is_some_and(|floor| floor < tiny)
     );
     Ok(())
 }

@@ -7,6 +7,8 @@ use crate::report::number;
 
 const WIDTH: f64 = 346.0;
 const COLOURS: usize = 10;
+/// Width of a letter at the drawings' font size, in wide fonts.
+const LETTER: f64 = 8.0;
 
 /// One bar with its interval.
 pub struct Bar<'a> {
@@ -45,7 +47,7 @@ pub fn bars(bars: &[Bar], unit: &str, title: &str) -> String {
              <rect x=\"{LABEL}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"16\" rx=\"2\" style=\"fill:var(--c{})\"/>",
             LABEL - 8.0,
             y + 12.5,
-            escape(bar.label),
+            escape(&shortened(bar.label, LABEL - 8.0)),
             (place(bar.value) - LABEL).max(1.0),
             bar.colour % COLOURS
         );
@@ -110,7 +112,7 @@ pub struct Dot<'a> {
     pub y: f64,
 }
 
-/// Points on two logarithmic axes, their names beside them and moved apart where they would overlap.
+/// Points on two logarithmic axes, their names beside them where they cover least.
 pub fn scatter(dots: &[Dot], title: &str) -> String {
     const HEIGHT: f64 = 280.0;
     const LEFT: f64 = 40.0;
@@ -149,32 +151,25 @@ pub fn scatter(dots: &[Dot], title: &str) -> String {
             trimmed(tick)
         );
     }
-    let mut placed: Vec<f64> = Vec::new();
-    let mut order: Vec<&Dot> = dots.iter().collect();
-    order.sort_by(|a, b| up(a.y).total_cmp(&up(b.y)));
-    for dot in order {
-        let (x, y) = (across(dot.x), up(dot.y));
-        let label_y = placed.iter().fold(y, |y: f64, other| {
-            if (y - other).abs() < 15.0 {
-                other + 15.0
-            } else {
-                y
-            }
-        });
-        placed.push(label_y);
-        let (text_x, anchor) = if x > WIDTH * 0.6 {
-            (x - 10.0, "end")
-        } else {
-            (x + 10.0, "start")
-        };
+    let points: Vec<(f64, f64)> = dots.iter().map(|d| (across(d.x), up(d.y))).collect();
+    for (dot, (x, y)) in dots.iter().zip(&points) {
+        let colour = dot.colour % COLOURS;
         let _ = write!(
             out,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"6\" style=\"fill:var(--c{})\"/>\
-             <text x=\"{text_x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-            dot.colour % COLOURS,
-            label_y + 4.5,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"6\" style=\"fill:var(--c{colour})\"/>"
+        );
+    }
+    let mut taken: Vec<Area> = points.iter().map(|p| Area::around_dot(*p)).collect();
+    for (dot, point) in dots.iter().zip(&points) {
+        let area = place_label(dot.label, *point, &taken, (LEFT, TOP, RIGHT, BOTTOM));
+        let _ = write!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            area.left,
+            area.bottom - 4.0,
             escape(dot.label)
         );
+        taken.push(area);
     }
     let _ = write!(
         out,
@@ -185,6 +180,76 @@ pub fn scatter(dots: &[Dot], title: &str) -> String {
         TOP + 4.0
     );
     out
+}
+
+/// A rectangle that is in use.
+#[derive(Clone, Copy)]
+struct Area {
+    left: f64,
+    top: f64,
+    right: f64,
+    bottom: f64,
+}
+
+impl Area {
+    fn around_dot((x, y): (f64, f64)) -> Area {
+        Area {
+            left: x - 7.0,
+            top: y - 7.0,
+            right: x + 7.0,
+            bottom: y + 7.0,
+        }
+    }
+
+    fn overlap(&self, other: &Area) -> f64 {
+        let width = self.right.min(other.right) - self.left.max(other.left);
+        let height = self.bottom.min(other.bottom) - self.top.max(other.top);
+        width.max(0.0) * height.max(0.0)
+    }
+}
+
+/// The place near its dot where a label covers least of what is there already: right, left, then ever further
+/// above and below.
+fn place_label(
+    label: &str,
+    (x, y): (f64, f64),
+    taken: &[Area],
+    frame: (f64, f64, f64, f64),
+) -> Area {
+    let width = width_of(label);
+    let candidates = [0.0, -14.0, 14.0, -26.0, 26.0].into_iter().flat_map(|dy| {
+        [x + 10.0, x - 10.0 - width, x - width / 2.0].map(|left| Area {
+            left,
+            top: y + dy - 8.0,
+            right: left + width,
+            bottom: y + dy + 8.0,
+        })
+    });
+    let cost = |area: &Area| {
+        let outside = (frame.0 - area.left).max(0.0)
+            + (area.right - frame.2).max(0.0)
+            + (frame.1 - area.top).max(0.0);
+        let below = (area.bottom - frame.3).max(0.0);
+        taken.iter().map(|t| area.overlap(t)).sum::<f64>() + 1000.0 * (outside + below)
+    };
+    // The first of equally good ones: min_by keeps it.
+    candidates
+        .min_by(|a, b| cost(a).total_cmp(&cost(b)))
+        .unwrap_or(Area::around_dot((x, y)))
+}
+
+/// Width of a text in this font, a little generous.
+fn width_of(text: &str) -> f64 {
+    text.chars().count() as f64 * LETTER
+}
+
+/// The text, cut to what fits.
+fn shortened(text: &str, room: f64) -> String {
+    if width_of(text) <= room {
+        return text.to_string();
+    }
+    let kept = (room / LETTER) as usize - 1;
+    text.chars().take(kept).chain(['\u{2026}']).collect()
 }
 
 /// The values with some room around them, never a single point.

@@ -179,14 +179,18 @@ impl Plan {
     }
 }
 
-/// The launcher's own peak in KiB: the floor of what a child can report.
-pub fn own_peak_kib() -> i64 {
-    // SAFETY: an all-zero rusage is valid and getrusage fills it.
-    unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-        usage.ru_maxrss
+/// What a child reports as its peak if it ends before exec: below this, no program's peak can be told.
+pub fn floor_kib() -> Result<i64, String> {
+    // SAFETY: this process has one thread; the child ends at once.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: async-signal-safe.
+        unsafe { libc::_exit(0) };
     }
+    if pid < 0 {
+        return Err(format!("fork: {}", std::io::Error::last_os_error()));
+    }
+    Ok(wait(pid)?.1.ru_maxrss)
 }
 
 fn wait(pid: i32) -> Result<(i32, libc::rusage), String> {

@@ -2,7 +2,7 @@
 //!
 //! A process of its own because `ru_maxrss` of a child starts at its parent's peak: forked from
 //! the bench (tens of MiB), every small program would report the bench's size. This one holds
-//! about 2 MiB and reports its own peak as the floor below which no child can be measured.
+//! about 2 MiB and reports what a child that never calls exec has as its peak: the floor of all others.
 //!
 //! ```text
 //! bench-launcher --out FILE [--repeat N] [--timeout S] [--env K=V]... [--cwd DIR]
@@ -35,7 +35,10 @@ fn main() {
             Err(message) => fail(&message),
         }
     }
-    let mut text = format!("floor {}\n", child::own_peak_kib());
+    let mut text = match child::floor_kib() {
+        Ok(kib) => format!("floor {kib}\n"),
+        Err(message) => fail(&message),
+    };
     for usage in &lines {
         text.push_str(&usage.line());
         text.push('\n');
