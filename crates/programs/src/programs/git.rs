@@ -50,8 +50,8 @@ fn repository(run: &Run) -> Result<Facts, Failure> {
             "sizes",
             &["cat-file", "--batch-all-objects", "--batch-check"],
         ),
-        ("log", &["log", "--stat", "-M", "-n", "300"]),
-        ("patches", &["log", "-p", "-n", "100"]),
+        ("log", &["log", "--stat", "-M"]),
+        ("patches", &["log", "-p", "--patience"]),
         ("blame", &["blame", "dir0/file0"]),
         ("grep", &["grep", "-c", "ab"]),
     ] {

@@ -19,7 +19,7 @@ pub const PERL: Program = Program {
     task: "a script with hashes, strings, sorting, regular expressions and children",
     tools: &[tool("perl", "perl")],
     expected: processes(&["perl"]),
-    task_fn: |run| script(run, "perl", include_str!("../../data/perl.pl"), [1, 8]),
+    task_fn: |run| script(run, "perl", include_str!("../../data/perl.pl"), [1, 14]),
     ..interpreter(Level::Quick)
 };
 
