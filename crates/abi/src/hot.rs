@@ -46,10 +46,10 @@ macro_rules! allocating {
                 "lea rcx, [rip + {classes}]",
                 "movzx esi, byte ptr [rcx + rax]",
                 "mov rcx, qword ptr fs:[rdx + rsi*8 + {tops}]",
-                "mov rax, qword ptr [rcx*8]",                // newest block, 0 behind the oldest
+                "mov rax, qword ptr [rcx*8]",                // oldest block, 0 behind the newest
                 "test rax, rax",
                 "jz 2f",
-                "inc rcx",
+                "dec rcx",
                 "mov qword ptr fs:[rdx + rsi*8 + {tops}], rcx",
                 "ret",
                 "2: jmp {slow}",
@@ -93,14 +93,14 @@ macro_rules! freeing {
                 "shr rsi, 32",
                 "shr rax, 32",
                 "lea rax, [rsi + rax*8]",
-                "mov r10, qword ptr fs:[r9 + rcx*8 + {tops}]",
+                "mov r10, qword ptr fs:[r9 + rcx*8 + {heads}]",
                 "dec r10b",
                 "jz 3f",                                     // full
                 "cmp r10b, byte ptr [r8 + rax]",
                 "jb 3f",                                     // free already?
                 "mov qword ptr [r10*8], rdi",
                 "mov byte ptr [r8 + rax], r10b",
-                "mov qword ptr fs:[r9 + rcx*8 + {tops}], r10",
+                "mov qword ptr fs:[r9 + rcx*8 + {heads}], r10",
                 "ret",
                 "2: jmp {slow}",
                 "3: jmp {suspect}",
@@ -109,7 +109,7 @@ macro_rules! freeing {
                 units = const aethalloc_core::space::WIDE_UNITS,
                 map = const aethalloc_core::space::WIDE_MAP,
                 tags = const aethalloc_core::thread::tls::TAGS,
-                tops = const aethalloc_core::thread::tls::TOPS,
+                heads = const aethalloc_core::thread::tls::HEADS,
                 slow = sym front::deallocate_slow,
                 suspect = sym front::deallocate_suspect,
             )

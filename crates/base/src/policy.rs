@@ -13,6 +13,12 @@ pub const fn quiet_capacity(size: usize) -> usize {
     clamp(per(4096, size), 4, 32)
 }
 
+/// How many blocks a window may hold when its thread only turns its two windows, refilling nothing: 16 KiB, so that both
+/// stay in a first-level cache.
+pub const fn turning_capacity(size: usize) -> usize {
+    clamp(per(16 << 10, size), 8, 128)
+}
+
 /// How many blocks a magazine may hold at most.
 pub const fn full_capacity(size: usize) -> usize {
     clamp(per(64 << 10, size), 16, 254)

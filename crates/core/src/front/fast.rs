@@ -29,7 +29,7 @@ pub fn allocate_or(size: usize, slow: extern "C" fn(usize) -> *mut u8) -> *mut u
         // SAFETY: a top is the number of a slot of a window, or of a zero word.
         let p = unsafe { super::pointer(top * 8).cast::<usize>().read() };
         if p != 0 {
-            t.set_top(c, top + 1);
+            t.set_top(c, top - 1);
             return super::pointer(p);
         }
     }
@@ -71,14 +71,14 @@ pub unsafe fn deallocate(ptr: *mut u8) {
     let state = base + (e >> 32) as usize * 8 + (x >> 32) as usize;
     // SAFETY: the entry leads to the state bytes of the slab, one for each block.
     let state = unsafe { &*super::pointer(state).cast::<crate::sync::AtomicU8>() };
-    let top = t.top(c) - 1;
-    if top & 255 == 0 || state.load(Relaxed) > top as u8 {
+    let head = t.head(c) - 1;
+    if head & 255 == 0 || state.load(Relaxed) > head as u8 {
         return deallocate_suspect(ptr);
     }
     // SAFETY: the slot below a top that is not full belongs to the magazine.
-    unsafe { super::pointer(top * 8).cast::<usize>().write(p) };
-    state.store(top as u8, Relaxed);
-    t.set_top(c, top);
+    unsafe { super::pointer(head * 8).cast::<usize>().write(p) };
+    state.store(head as u8, Relaxed);
+    t.set_head(c, head);
 }
 
 /// A block of a slab that this thread may cache, whose magazine is full or whose state byte names a slot in use: mostly
@@ -101,21 +101,24 @@ pub extern "C" fn deallocate_suspect(ptr: *mut u8) {
         let state = base + (e >> 32) as usize * 8 + i;
         (c, &*super::pointer(state).cast::<crate::sync::AtomicU8>())
     };
-    let (top, was) = (t.top(c) - 1, state.load(Relaxed));
-    if top & 255 == 0 || was == FREE {
+    let (head, was) = (t.head(c) - 1, state.load(Relaxed));
+    if head & 255 == 0 || was == FREE {
         return deallocate_slow(ptr);
     }
-    // SAFETY: some slot of the loaded window.
-    let other = unsafe {
-        super::pointer((top & !255 | was as usize) * 8)
-            .cast::<usize>()
-            .read()
+    // Either window may hold it in the slot that the byte names; the slow path looks closer.
+    let slot = |number: usize| {
+        // SAFETY: some slot of a window of a hot class.
+        unsafe {
+            super::pointer((number & !255 | was as usize) * 8)
+                .cast::<usize>()
+                .read()
+        }
     };
-    if other == p {
+    if slot(head) == p || slot(t.top(c)) == p {
         return deallocate_slow(ptr);
     }
     // SAFETY: the slot below a top that is not full belongs to the magazine.
-    unsafe { super::pointer(top * 8).cast::<usize>().write(p) };
-    state.store(top as u8, Relaxed);
-    t.set_top(c, top);
+    unsafe { super::pointer(head * 8).cast::<usize>().write(p) };
+    state.store(head as u8, Relaxed);
+    t.set_head(c, head);
 }

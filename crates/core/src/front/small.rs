@@ -41,7 +41,7 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
     // SAFETY: the top of a hot class is a slot of its window.
     let p = unsafe { super::pointer(top * 8).cast::<usize>().read() };
     if p != 0 {
-        t.set_top(c, top + 1);
+        t.set_top(c, top - 1);
         return super::pointer(p);
     }
     magazine::refill(t, cache, c)
@@ -120,25 +120,29 @@ fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
     }
 }
 
-/// The sparse set: slot `was` of the loaded window is in use and holds `p`.
+/// The sparse set: slot `was` of one of the class's two windows is in use and holds `p`.
 fn is_in_window(t: Tls, cache: &Cache, c: Class, was: u8, p: usize) -> bool {
     let Some(hot) = cache::hot_of(cache) else {
         return false;
     };
-    let (top, was) = (t.top(c), was as usize);
-    let w = window::from_number((top * 8) & !(window::BYTES - 1));
-    was >= top & 255 && was <= hot.class(c).loaded as usize && w.get(was) == p
+    let (h, was) = (hot.class(c), was as usize);
+    let (top, head) = (t.top(c), t.head(c));
+    let incoming = (head & 255)..=(h.in_capacity as usize);
+    let outgoing = (h.out_newest as usize)..=(top & 255);
+    let holds =
+        |number: usize| window::from_number((number * 8) & !(window::BYTES - 1)).get(was) == p;
+    incoming.contains(&was) && holds(head) || outgoing.contains(&was) && holds(top)
 }
 
 fn push(t: Tls, cache: &mut Cache, c: Class, p: usize, state: &crate::sync::AtomicU8) -> bool {
-    if (t.top(c) - 1) & 255 == 0 && !magazine::spill(t, cache, c) {
+    if (t.head(c) - 1) & 255 == 0 && !magazine::spill(t, cache, c) {
         return false;
     }
-    let top = t.top(c) - 1;
-    // SAFETY: the slot below a top that is not full belongs to the magazine.
-    unsafe { super::pointer(top * 8).cast::<usize>().write(p) };
-    state.store(top as u8, Relaxed);
-    t.set_top(c, top);
+    let head = t.head(c) - 1;
+    // SAFETY: the slot below a head that is not full belongs to the magazine.
+    unsafe { super::pointer(head * 8).cast::<usize>().write(p) };
+    state.store(head as u8, Relaxed);
+    t.set_head(c, head);
     true
 }
 

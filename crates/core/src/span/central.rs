@@ -303,8 +303,14 @@ pub fn take_common(c: Class, serial: u32, want: usize, out: *mut usize) -> usize
                     break;
                 }
                 let slab = Slab::at(r);
+                let mut at = out;
+                let sink = |p| {
+                    // SAFETY: the caller's `out` has room for what is asked, or for one group.
+                    unsafe { at.write(p) };
+                    at = at.wrapping_add(1);
+                };
                 let got = slab
-                    .take(c, 0, if line { want } else { 1 }, line, out)
+                    .take(c, 0, if line { want } else { 1 }, line, sink)
                     .unwrap_or(0);
                 if got > 0 {
                     if !line {

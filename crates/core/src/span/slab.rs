@@ -188,7 +188,7 @@ impl Slab {
             || (0..s.words).any(|w| eligible(self.word(w).load(Relaxed), s.group, single) != 0)
     }
 
-    /// `holder`, or for a listed slab the class lock's owner (0), takes up to `want` blocks: `out` gets their
+    /// `holder`, or for a listed slab the class lock's owner (0), takes up to `want` blocks: `sink` gets their
     /// addresses, lowest first within a word. `None`: the slab is not the holder's any more. With `single`, any block; else whole line groups only (`want` is then
     /// rounded down to groups, but at least one). Returns how many; the claim word counts them.
     pub fn take(
@@ -197,7 +197,7 @@ impl Slab {
         holder: u32,
         want: usize,
         single: bool,
-        out: *mut usize,
+        mut sink: impl FnMut(usize),
     ) -> Option<usize> {
         let s = shape(c);
         let base = self.address().addr();
@@ -226,8 +226,7 @@ impl Slab {
                     let i = w * 64 + bits.trailing_zeros() as usize;
                     bits &= bits - 1;
                     self.state(s.words, i).store(OUT, Relaxed);
-                    // SAFETY: the caller's `out` has room for `want` (rounded up to one group) addresses.
-                    unsafe { out.add(got).write(base + i * s.size) };
+                    sink(base + i * s.size);
                     got += 1;
                 }
                 if got == want {
@@ -252,8 +251,7 @@ impl Slab {
             self.fresh.store(fresh as u32, Relaxed);
         }
         for i in 0..n {
-            // SAFETY: as above.
-            unsafe { out.add(got + i).write(base + (fresh + i) * s.size) };
+            sink(base + (fresh + i) * s.size);
         }
         if n > 0 {
             self.fresh.store((fresh + n) as u32, Relaxed);

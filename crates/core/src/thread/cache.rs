@@ -82,12 +82,16 @@ pub struct HotClass {
     pub owned: Owned,
     /// Capacity that its windows get from now on; 0: the class is cold.
     pub capacity: u8,
-    /// Capacity of the loaded window.
-    pub loaded: u8,
+    /// Capacity of the window that frees go into.
+    pub in_capacity: u8,
+    /// Slot of the newest block of the window that allocations come from; the slot below it holds the end mark.
+    pub out_newest: u8,
     /// 0 none yet, 1 refilled, 2 spilled last.
     pub direction: u8,
     /// Full windows beside the loaded one.
     pub spares: u8,
+    /// Time of the last change of places, low half.
+    pub swapped: u32,
     /// Their chain.
     pub spare_chain: usize,
     /// Time of the last change of direction.
@@ -97,7 +101,7 @@ pub struct HotClass {
     /// Blocks that spare windows may hold: grows while the thread cycles.
     pub level: u32,
 }
-const _: () = assert!(size_of::<HotClass>() == 40);
+const _: () = assert!(size_of::<HotClass>() == 48);
 
 impl Hot {
     /// Its part of class `c`.
@@ -232,21 +236,27 @@ pub fn warm(t: Tls, cache: &mut Cache, c: Class) -> bool {
     let Some(hot) = hot_part(cache) else {
         return false;
     };
-    let Some(w) = hot.take_window() else {
+    let Some(outgoing) = hot.take_window() else {
+        return false;
+    };
+    let Some(incoming) = hot.take_window() else {
+        hot.keep_window(outgoing);
         return false;
     };
     let size = class::size(c);
     let mut capacity = policy::quiet_capacity(size);
-    if hot.quiet_bytes as usize + capacity * size > QUIET_BYTES {
+    if hot.quiet_bytes as usize + 2 * capacity * size > QUIET_BYTES {
         capacity = 4;
     }
-    hot.quiet_bytes += (capacity * size) as u32;
+    hot.quiet_bytes += (2 * capacity * size) as u32;
     let h = hot.class(c);
     h.capacity = capacity as u8;
-    h.loaded = capacity as u8;
+    h.in_capacity = capacity as u8;
+    h.out_newest = 1;
     h.turned = crate::clock::now();
     super::cold::unstash(cache, c);
-    t.set_top(c, w.make_empty(capacity));
+    t.set_top(c, outgoing.make_drained());
+    t.set_head(c, incoming.empty_head(capacity));
     t.set_tag(
         c,
         tag_word(c, if class::is_line(c) { SHARED } else { cache.id }),
@@ -339,11 +349,11 @@ pub unsafe fn held_bytes(cache: *const Cache) -> usize {
             bytes += (stash & 15).count_ones() as usize * size;
             if !hot.is_null() {
                 let h = (&raw const (*hot).classes).cast::<HotClass>().add(c);
-                let (capacity, loaded) = ((*h).capacity as usize, (*h).loaded as usize);
-                if capacity != 0 {
-                    let newest = t.top(c) & 255;
-                    bytes += ((loaded + 1).saturating_sub(newest) + (*h).spares as usize * loaded)
-                        * size;
+                if (*h).capacity != 0 {
+                    let outgoing = ((t.top(c) & 255) + 1).saturating_sub((*h).out_newest as usize);
+                    let incoming = ((*h).in_capacity as usize + 1).saturating_sub(t.head(c) & 255);
+                    let loaded = outgoing + incoming;
+                    bytes += (loaded + (*h).spares as usize * (*h).in_capacity as usize) * size;
                 }
             }
         }

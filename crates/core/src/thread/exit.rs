@@ -38,7 +38,9 @@ pub fn abandon(t: Tls, cache: &'static mut Cache) {
         for c in class::FIRST..class::FAST_COUNT {
             if hot.class(c).capacity != 0 {
                 hot.class(c).capacity = 0;
-                magazine::loaded_window(t, c).release();
+                for w in magazine::windows(t, c) {
+                    w.release();
+                }
             }
         }
         while hot.empties != 0 {

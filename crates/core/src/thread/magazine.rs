@@ -1,8 +1,10 @@
 //! Refill and spill: what happens when a class's loaded window is empty or full.
 //!
 //! ```text
-//! malloc, empty:  spare window -> depot (line classes) -> bits of the held slab -> another slab
-//! free,   full:   spare window <- depot (line classes) <- back to the slabs, whole window at once
+//! malloc <- outgoing window (top)      incoming window (head) <- free
+//! outgoing empty:  change places with the incoming one -> spare window -> depot (line classes) -> bits of the held slab
+//!                  -> another slab
+//! incoming full:   spare window -> depot (line classes) -> back to the slabs, the whole window at once
 //! ```
 //! A thread that turns between the two fast ("cycles") gets larger windows and may keep spare ones: up to the
 //! anti-hoarding threshold (`batch_count`, `batch_bytes`). One that does not keeps what `policy::quiet_capacity` says.
@@ -67,35 +69,39 @@ fn turn(h: &mut HotClass, c: Class, direction: u8, n: usize) {
     h.moved = 0;
 }
 
-/// An empty magazine of hot class `c`: gets blocks into it and returns one; null when memory is out.
+/// Nothing left to hand out of hot class `c`: gets blocks and returns one; null when memory is out.
 #[cold]
 #[inline(never)]
 pub fn refill(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
     let Some(hot) = hot_of(cache) else {
         return null_mut();
     };
-    let w = window_of(t.top(c));
+    let (w, head) = (window_of(t.top(c)), t.head(c));
     let h = hot.class(c);
-    turn(h, c, REFILL, h.loaded as usize);
+    let came_back = h.in_capacity as usize + 1 - (head & 255);
+    if came_back * 4 > h.in_capacity as usize {
+        return change_places(t, h, c, w, head);
+    }
+    turn(h, c, REFILL, h.in_capacity as usize);
     if h.spares > 0 {
         let spare = window::from_number(h.spare_chain);
         let (next, held) = spare.chained();
         h.spares -= 1;
         h.spare_chain = next;
+        let p = load(t, h, c, spare, 1, held);
         hot.keep_window(w);
-        return load(t, hot, c, spare, 1, held);
+        return p;
     }
     if class::is_line(c)
         && let Some((full, held)) = depot::pop(c)
     {
+        let p = load(t, h, c, full, 1, held);
         hot.keep_window(w);
-        return load(t, hot, c, full, 1, held);
+        return p;
     }
-    // The window is empty: it may change its capacity here.
-    let h = hot.class(c);
     let capacity = h.capacity as usize;
     let want = policy::clamp(policy::per(REFILL_BYTES, class::size(c)), 4, capacity);
-    let first = capacity + 1 - want;
+    t.set_top(c, super::cache::empty_top());
     let mut got = 0;
     loop {
         let h = hot.class(c);
@@ -106,13 +112,13 @@ pub fn refill(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
             h.held = slab.reference();
         }
         let slab = Slab::at(h.held);
-        match slab.take(
-            c,
-            cache.id,
-            want,
-            central::may_take_single(slab),
-            w.slot(first),
-        ) {
+        // Lowest addresses leave first: the first block taken goes into the oldest slot.
+        let mut at = capacity;
+        let sink = |p| {
+            w.set(at, p);
+            at -= 1;
+        };
+        match slab.take(c, cache.id, want, central::may_take_single(slab), sink) {
             Some(0) => {
                 h.held = 0;
                 central::let_go(c, slab, cache.id);
@@ -125,41 +131,66 @@ pub fn refill(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
         }
     }
     if got == 0 {
-        // The window may have been marked for another capacity; an empty one of any capacity is right.
-        let capacity = hot.class(c).loaded as usize;
-        t.set_top(c, w.make_empty(capacity));
-        return null_mut();
+        let h = hot.class(c);
+        h.out_newest = 1;
+        t.set_top(c, w.make_drained());
+        return if came_back > 0 {
+            change_places(t, h, c, w, head)
+        } else {
+            null_mut()
+        };
     }
     cache.taken.fetch_add(got as u64, Relaxed);
     live::taken(got * class::size(c));
-    if got < want {
-        // SAFETY: both ranges lie in the window's slots 1..=capacity.
-        unsafe { core::ptr::copy(w.slot(first), w.slot(first + want - got), got) };
-    }
-    load(t, hot, c, w, capacity + 1 - got, capacity)
+    load(t, hot.class(c), c, w, capacity + 1 - got, capacity)
 }
 
-/// Makes `w` the loaded window with its newest block in slot `newest`, and takes that block.
-fn load(t: Tls, hot: &mut Hot, c: Class, w: Window, newest: usize, capacity: usize) -> *mut u8 {
-    w.set(capacity + 1, 0);
-    hot.class(c).loaded = capacity as u8;
-    let p = w.get(newest);
-    t.set_top(c, w.slot_number(newest + 1));
+/// What came back goes out again, when it is worth it: a window of few blocks would be turned at every call. In between the class looks empty and full of room, so that a signal handler finds no
+/// block twice.
+fn change_places(t: Tls, h: &mut HotClass, c: Class, drained: Window, head: usize) -> *mut u8 {
+    let (held, capacity, newest) = (h.in_capacity as usize, grown(h, c), head & 255);
+    t.set_top(c, super::cache::empty_top());
+    t.set_head(c, drained.empty_head(capacity));
+    h.in_capacity = capacity as u8;
+    load(t, h, c, window_of(head), newest, held)
+}
+
+/// Capacity of the next incoming window: a thread that turns its windows fast gets larger ones, within the first-level
+/// cache.
+fn grown(h: &mut HotClass, c: Class) -> usize {
+    let size = class::size(c);
+    let most = policy::turning_capacity(size);
+    if (h.capacity as usize) < most {
+        let now = crate::clock::now();
+        if now.wrapping_sub(h.swapped as u64) & 0xffff_ffff < FAST_TICKS * h.in_capacity as u64 {
+            h.capacity = (h.capacity as usize * 2).min(most) as u8;
+        }
+        h.swapped = now as u32;
+    }
+    h.capacity as usize
+}
+
+/// Makes `w`, with blocks in slots `newest..=oldest`, the outgoing window, and takes the oldest.
+fn load(t: Tls, h: &mut HotClass, c: Class, w: Window, newest: usize, oldest: usize) -> *mut u8 {
+    w.mark_end(newest);
+    h.out_newest = newest as u8;
+    let p = w.get(oldest);
+    t.set_top(c, w.slot_number(oldest) - 1);
     crate::front::pointer(p)
 }
 
-/// A full magazine of hot class `c`: makes room for one block at least. False without memory for an empty window:
-/// the class then takes no block.
+/// The incoming window of hot class `c` is full: makes room for one block at least. False without memory for an empty
+/// window: the class then takes no block.
 #[cold]
 #[inline(never)]
 pub fn spill(t: Tls, cache: &mut Cache, c: Class) -> bool {
     let Some(hot) = hot_of(cache) else {
         return false;
     };
-    let top = t.top(c);
-    let (w, newest) = (window_of(top), top & 255);
+    let head = t.head(c);
+    let (w, newest) = (window_of(head), head & 255);
     let h = hot.class(c);
-    let held = h.loaded as usize + 1 - newest;
+    let held = h.in_capacity as usize + 1 - newest;
     turn(h, c, SPILL, held);
     let (capacity, level, spares) = (h.capacity as usize, h.level as usize, h.spares as usize);
     // The full window is unlinked before anything is done with it: a signal handler or a fork's child finds an empty
@@ -167,9 +198,9 @@ pub fn spill(t: Tls, cache: &mut Cache, c: Class) -> bool {
     let Some(empty) = hot.take_window() else {
         return false;
     };
-    t.set_top(c, empty.make_empty(capacity));
+    t.set_head(c, empty.empty_head(capacity));
     let h = hot.class(c);
-    h.loaded = capacity as u8;
+    h.in_capacity = capacity as u8;
     if spares < 255 && (spares + 1) * held <= level {
         w.chain(h.spare_chain, held);
         h.spare_chain = w.address();
@@ -190,25 +221,31 @@ fn put_back(cache: &mut Cache, hot: &Hot, w: Window, newest: usize, held: usize)
     flush::blocks(hot.scratch, w.slot(newest), held, cache.id);
 }
 
-/// Empties the magazine of class `c` and its spare windows into the slabs, and lets go of its held slab (thread exit,
+/// Empties both windows of class `c` and its spare ones into the slabs, and lets go of its held slab (thread exit,
 /// purge, a fork's child). The class stays hot.
 pub fn drain(t: Tls, cache: &mut Cache, c: Class) {
     let Some(hot) = hot_of(cache) else { return };
     if hot.class(c).capacity == 0 {
         return;
     }
-    let (top, tag) = (t.top(c), t.tag(c));
-    let (w, newest) = (window_of(top), top & 255);
-    let loaded = hot.class(c).loaded as usize;
-    let held = loaded + 1 - newest;
-    if held > 0 {
-        // No allocation finds the blocks and no free adds one while they leave.
-        t.set_tag(c, 0);
-        t.set_top(c, super::cache::empty_top());
-        put_back(cache, hot, w, newest, held);
-        t.set_top(c, w.make_empty(loaded));
-        t.set_tag(c, tag);
+    let h = hot.class(c);
+    let (top, head, tag) = (t.top(c), t.head(c), t.tag(c));
+    let (newest, in_capacity) = (h.out_newest as usize, h.in_capacity as usize);
+    // No allocation finds the blocks and no free adds one while they leave.
+    t.set_tag(c, 0);
+    t.set_top(c, super::cache::empty_top());
+    for (w, first, end) in [
+        (window_of(top), newest, (top & 255) + 1),
+        (window_of(head), head & 255, in_capacity + 1),
+    ] {
+        if first < end {
+            put_back(cache, hot, w, first, end - first);
+        }
     }
+    t.set_head(c, window_of(head).empty_head(in_capacity));
+    hot.class(c).out_newest = 1;
+    t.set_top(c, window_of(top).make_drained());
+    t.set_tag(c, tag);
     loop {
         let h = hot.class(c);
         if h.spares == 0 {
@@ -230,7 +267,7 @@ pub fn drain(t: Tls, cache: &mut Cache, c: Class) {
     }
 }
 
-/// The window of class `c`, to be released when the thread ends.
-pub fn loaded_window(t: Tls, c: Class) -> Window {
-    window_of(t.top(c))
+/// The two windows of class `c`, to be released when the thread ends.
+pub fn windows(t: Tls, c: Class) -> [Window; 2] {
+    [window_of(t.top(c)), window_of(t.head(c))]
 }

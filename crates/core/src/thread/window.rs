@@ -1,11 +1,14 @@
 //! Windows: 2 KiB arrays of 256 slots that hold the block addresses of one magazine.
 //!
 //! ```text
-//! slot: | 0: link | 1 … newest ………… oldest … capacity | capacity+1: 0, the end | … | 255 |
-//!                    ^ top (slot number = address / 8), grows downwards
+//! incoming: | 0: link |        … free …        | head: newest ………… oldest: capacity | …
+//! outgoing: | … | newest - 1: 0, the end | newest ………… oldest: top | … gone … |
 //! ```
-//! A window lies at a multiple of its size, so the low byte of `top` is the slot's index: `top - 1` with a zero low
-//! byte means full, a zero slot means empty, and one byte names a slot (the sparse set of the double-free check).
+//! A hot class has two. Frees add to the incoming one at `head`, which grows downwards; allocations take from the outgoing
+//! one at `top`, which sinks too: first in, first out, so that a block often returns to the slot that its state byte
+//! names. Slot numbers are addresses / 8. A window lies at a multiple of its size, so the low byte of a number is the
+//! slot's index: `head - 1` with a zero low byte means full, a zero slot under the top means drained, and one byte names
+//! a slot (the sparse set of the double-free check).
 //! Taken from a pool of the metadata; nothing here is shared except slot 0 of a window on a depot shelf.
 
 use crate::space::pool;
@@ -63,10 +66,22 @@ impl Window {
         // SAFETY: inside the window.
         unsafe { self.slot(i & 255).write(v) }
     }
-    /// Marks it empty with `capacity`; its top.
-    pub fn make_empty(self, capacity: usize) -> usize {
-        self.set(capacity + 1, 0);
+    /// The head of an empty incoming window of `capacity`.
+    pub fn empty_head(self, capacity: usize) -> usize {
         self.slot_number(capacity + 1)
+    }
+    /// Marks the end below slot `newest` (at least 1).
+    pub fn mark_end(self, newest: usize) {
+        if newest == 1 {
+            self.link().store(0, Relaxed);
+        } else {
+            self.set(newest - 1, 0);
+        }
+    }
+    /// The top of an outgoing window without blocks (its newest is slot 1).
+    pub fn make_drained(self) -> usize {
+        self.mark_end(1);
+        self.slot_number(0)
     }
     fn link(self) -> &'static AtomicU64 {
         // SAFETY: slot 0 of a window, mapped for ever.
