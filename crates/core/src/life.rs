@@ -48,6 +48,7 @@ pub unsafe fn start(environment: *const *const u8) {
     if !space::ready() {
         return;
     }
+    keep_path();
     watch_raw_forks();
     // SAFETY: plain registrations; both may allocate, through us, which works by now.
     unsafe {
@@ -118,14 +119,33 @@ unsafe fn read_options(mut environment: *const *const u8) {
     }
 }
 
-/// The text of a path option, from the environment it was read from.
-pub fn path_option(key: Key) -> Option<&'static [u8]> {
-    let (span, text) = (config::get(key), CONF.load(Relaxed));
+/// Copies the path option out of the environment: programs write their title over it.
+fn keep_path() {
+    const POOL: usize = space::pool::pool_for(4096);
+    let (span, text) = (config::get(Key::stats_file), CONF.load(Relaxed));
     if span == 0 || text.is_null() {
+        return;
+    }
+    let (at, len) = (span >> 16, span & 0xffff);
+    match space::pool::take(POOL) {
+        Some((place, _)) if len <= 4096 => {
+            // SAFETY: the span lies inside the option text, which is still as it was read; the place is large enough.
+            unsafe { place.as_ptr().copy_from_nonoverlapping(text.add(at), len) };
+            CONF.store(place.as_ptr(), Relaxed);
+            config::set(Key::stats_file, len);
+        }
+        _ => config::set(Key::stats_file, 0),
+    }
+}
+
+/// The text of a path option.
+pub fn path_option(key: Key) -> Option<&'static [u8]> {
+    let (len, text) = (config::get(key), CONF.load(Relaxed));
+    if len == 0 || len > 4096 || text.is_null() {
         return None;
     }
-    // SAFETY: the span lies inside the option text, which the environment's owner promised to keep.
-    Some(unsafe { core::slice::from_raw_parts(text.add(span >> 16), span & 0xffff) })
+    // SAFETY: `keep_path` made the copy of that length; it stays for ever.
+    Some(unsafe { core::slice::from_raw_parts(text, len) })
 }
 
 /// Has the C library call us when the thread of `cache` ends.
@@ -217,7 +237,14 @@ fn adopt_dead_threads() {
         let busy = unsafe { (*(&raw const (*other).busy)).load(Acquire) } != 0;
         // A cache whose thread was in a slow path stays as it is: its blocks are lost to this child, its slabs' frees
         // go on to work.
-        if other != my_cache && !busy {
+        if other == my_cache {
+            return;
+        }
+        if busy {
+            // Its thread's stack, where its TLS words are, will be used again.
+            // SAFETY: an atomic of a registered cache.
+            unsafe { (*(&raw const (*other).tls)).store(core::ptr::null_mut(), Relaxed) };
+        } else {
             // SAFETY: its thread does not exist here and was in no slow path; the handlers held every lock while the
             // process was copied.
             unsafe {

@@ -130,7 +130,7 @@ pub fn class(i: usize) -> Option<ClassStats> {
     let mut out = 0;
     if slabs > 0 {
         let mut seen = 0;
-        for u in 0..crate::pages::top_unit() {
+        for u in crate::pages::first_unit()..crate::pages::top_unit() {
             if let Kind::Slab { class, state, .. } = entry::load(u)
                 && class == c
             {

@@ -30,6 +30,9 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
         return cold::alloc_uncached(c);
     };
     let _busy = cache::enter(cache);
+    if cache.is_interrupted() {
+        return cold::alloc_uncached(c);
+    }
     if c >= FAST_COUNT {
         return medium::alloc(cache, c);
     }
@@ -87,6 +90,12 @@ fn free_block(c: Class, tag: u32, slab: &'static Slab, i: usize, p: usize) {
         return;
     };
     let _busy = cache::enter(cache);
+    if cache.is_interrupted() {
+        if central::put_one(c, slab, i, 0) {
+            violation::double_free(p, s.size);
+        }
+        return;
+    }
     if c >= FAST_COUNT {
         if medium::free(cache, c, p) {
             violation::double_free(p, s.size);

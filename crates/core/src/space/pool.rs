@@ -46,8 +46,9 @@ const HEAD: usize = 128;
 struct Pools {
     /// Chunks with room, by pool.
     open: [*mut Head; SIZES.len()],
-    /// Chunks that serve nobody, their pages given back.
-    empty: *mut Head,
+    /// Chunks without a place taken, their pages given back. A chunk serves one size for ever: a stale reference into it
+    /// never finds the middle of something else.
+    empty: [*mut Head; SIZES.len()],
 }
 
 struct Guarded(UnsafeCell<Pools>);
@@ -55,7 +56,7 @@ struct Guarded(UnsafeCell<Pools>);
 unsafe impl Sync for Guarded {}
 static POOLS: Guarded = Guarded(UnsafeCell::new(Pools {
     open: [null_mut(); SIZES.len()],
-    empty: null_mut(),
+    empty: [null_mut(); SIZES.len()],
 }));
 
 /// First place of a chunk, in places (windows must lie at multiples of their size).
@@ -110,11 +111,11 @@ pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
         let pools = &mut *POOLS.0.get();
         let mut h = *pools.open.get(i)?;
         if h.is_null() {
-            h = pools.empty;
+            h = *pools.empty.get(i)?;
             if h.is_null() {
                 h = meta::chunk()?.as_ptr().cast();
             } else {
-                pools.empty = (*h).next;
+                *pools.empty.get_mut(i)? = (*h).next;
             }
             h.write(Head {
                 next: null_mut(),
@@ -176,9 +177,13 @@ pub unsafe fn give(p: *mut u8) {
         // One open chunk stays as it is: a pool that hovers around a chunk's end must not go to the system each time.
         if (*h).taken == 0 && !((*h).next.is_null() && (*h).prev.is_null()) {
             pools.unlink(i, h);
-            let _ = aethalloc_sys::memory::discard(h.cast(), CHUNK);
-            (*h).next = pools.empty;
-            pools.empty = h;
+            if aethalloc_sys::memory::discard(h.cast(), CHUNK).is_err() {
+                h.cast::<u8>().write_bytes(0, CHUNK); // locked pages: the next life counts on zeroes
+            }
+            if let Some(empty) = pools.empty.get_mut(i) {
+                (*h).next = *empty;
+                *empty = h;
+            }
         }
     }
 }

@@ -242,7 +242,11 @@ pub fn let_go(c: Class, slab: &'static Slab, id: u32) {
 fn act(c: Class, slab: &Slab, verdict: Verdict) {
     match verdict {
         Verdict::List => enlist(c, slab),
-        Verdict::Release => unlink(c, slab),
+        Verdict::Release => {
+            unlink(c, slab);
+            // Under the lock: a purge that finds the entry under it may rely on the slab.
+            entry::store(slab.unit.load(Relaxed) as usize, Kind::Freed { class: c });
+        }
         Verdict::Leave => {}
     }
 }
@@ -278,7 +282,6 @@ fn judge(c: Class, slab: &'static Slab) {
 /// Ends a slab's life: its claim word is zero and it is on no list, so it is the caller's alone.
 fn release(c: Class, slab: &'static Slab) {
     let unit = slab.unit.load(Relaxed) as usize;
-    entry::store(unit, Kind::Freed { class: c });
     of(c).slabs.fetch_sub(1, Relaxed);
     // SAFETY: nobody else refers to the descriptor; stale readers see harmless bytes.
     unsafe { pool::give(core::ptr::from_ref(slab).cast::<u8>().cast_mut()) };

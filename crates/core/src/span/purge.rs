@@ -15,7 +15,7 @@ use aethalloc_sys::memory;
 /// Purges the empty pages of every slab. Returns bytes given back.
 pub fn all() -> usize {
     let mut bytes = 0;
-    for u in 0..crate::pages::top_unit() {
+    for u in crate::pages::first_unit()..crate::pages::top_unit() {
         let Kind::Slab {
             class: c, state, ..
         } = entry::load(u)

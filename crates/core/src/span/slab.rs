@@ -221,7 +221,8 @@ impl Slab {
                     bits = lowest(bits, room);
                 }
                 // ORDERING: Acquire, pairs with Release in `put_word`: the block's last user is done.
-                word.fetch_and(!bits, Acquire);
+                // A purge takes bits too: only what was still there is ours.
+                bits &= word.fetch_and(!bits, Acquire);
                 while bits != 0 {
                     let i = w * 64 + bits.trailing_zeros() as usize;
                     bits &= bits - 1;

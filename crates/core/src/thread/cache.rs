@@ -22,6 +22,9 @@ pub const HEAT: u8 = 96;
 /// The part that every thread has.
 #[repr(C)]
 pub struct Cache {
+    /// Zero: caches share their pool with descriptors, whose first word is a claim; to a stale reader of one this place
+    /// is no slab.
+    _no_claim: u64,
     /// Owner id.
     pub id: u32,
     /// Number of the thread among all that ever had a cache (wraps after four thousand million).
@@ -270,6 +273,14 @@ const QUIET_BYTES: usize = 64 << 10;
 /// Marks the calling thread's slow path as under way while it lives.
 pub struct Busy(*const AtomicU32);
 
+impl Cache {
+    /// A slow path is under way below this one: a signal handler interrupted it. The cache's lists may be half changed.
+    #[inline]
+    pub fn is_interrupted(&self) -> bool {
+        self.busy.load(Relaxed) > 1
+    }
+}
+
 /// Enters a slow path.
 #[inline]
 pub fn enter(cache: &Cache) -> Busy {
@@ -338,7 +349,8 @@ pub unsafe fn held_bytes(cache: *const Cache) -> usize {
     // SAFETY: the caller's promise; fields of a running thread are read word by word and may be torn between words.
     unsafe {
         let mut bytes = super::medium::bytes((*(&raw const (*cache).medium)).load(Relaxed));
-        let t = Tls::from_ptr((*(&raw const (*cache).tls)).load(Relaxed));
+        let words = (*(&raw const (*cache).tls)).load(Relaxed);
+        let t = Tls::from_ptr(words);
         let hot = (*(&raw const (*cache).hot)).load(Acquire);
         for c in class::FIRST..FAST_COUNT {
             let size = class::size(c);
@@ -347,7 +359,7 @@ pub unsafe fn held_bytes(cache: *const Cache) -> usize {
                 .add(c)
                 .read_volatile();
             bytes += (stash & 15).count_ones() as usize * size;
-            if !hot.is_null() {
+            if !hot.is_null() && !words.is_null() {
                 let h = (&raw const (*hot).classes).cast::<HotClass>().add(c);
                 if (*h).capacity != 0 {
                     let outgoing = ((t.top(c) & 255) + 1).saturating_sub((*h).out_newest as usize);
