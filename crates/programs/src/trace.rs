@@ -23,7 +23,7 @@ pub struct Exec {
 pub enum End {
     /// It called `exit` or `_exit`.
     Exited,
-    /// SIGKILL, perhaps before it could report anything.
+    /// A signal that only others send, perhaps before it could report anything.
     Killed,
     /// Another signal, another image, or it runs still.
     Other,
@@ -78,7 +78,10 @@ fn exec(line: &str, pid: u32, library: &str) -> Option<Exec> {
 fn end(line: &str) -> End {
     if line.starts_with("+++ exited with ") {
         End::Exited
-    } else if line == "+++ killed by SIGKILL +++" {
+    } else if ["KILL", "TERM", "INT", "HUP"]
+        .iter()
+        .any(|name| line == format!("+++ killed by SIG{name} +++"))
+    {
         End::Killed
     } else {
         End::Other
@@ -145,6 +148,7 @@ mod tests {
     fn ends() {
         assert_eq!(end("+++ exited with 3 +++"), End::Exited);
         assert_eq!(end("+++ killed by SIGKILL +++"), End::Killed);
+        assert_eq!(end("+++ killed by SIGTERM +++"), End::Killed);
         assert_eq!(end("+++ killed by SIGSEGV +++"), End::Other);
     }
 
