@@ -177,3 +177,23 @@ fn under_valgrind() {
         Ok(())
     });
 }
+
+#[test]
+fn trims_beside_busy_threads() {
+    test(|| {
+        let program = Source::c("life_trim_race").build()?;
+        let seconds = if quick() { "2" } else { "10" };
+        on_both(&program, |run| run.arg(seconds).timeout(60));
+        Ok(())
+    });
+}
+
+#[test]
+fn locked_pages_are_reused() {
+    test(|| plain(Source::c("life_locked_reuse")));
+}
+
+#[test]
+fn figures_in_a_child_with_threads() {
+    test(|| plain(Source::c("life_fork_figures")));
+}
