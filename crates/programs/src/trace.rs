@@ -74,13 +74,14 @@ fn exec(line: &str, pid: u32, library: &str) -> Option<Exec> {
     })
 }
 
-/// `+++ exited with 0 +++`, `+++ killed by SIGKILL +++`.
+/// `+++ exited with 0 +++`, `+++ killed by SIGKILL +++`; no such line when SIGKILL came before strace could ask.
 fn end(line: &str) -> End {
     if line.starts_with("+++ exited with ") {
         End::Exited
-    } else if ["KILL", "TERM", "INT", "HUP"]
-        .iter()
-        .any(|name| line == format!("+++ killed by SIG{name} +++"))
+    } else if !line.starts_with("+++ ")
+        || ["KILL", "TERM", "INT", "HUP"]
+            .iter()
+            .any(|name| line == format!("+++ killed by SIG{name} +++"))
     {
         End::Killed
     } else {
@@ -148,6 +149,7 @@ mod tests {
     fn ends() {
         assert_eq!(end("+++ exited with 3 +++"), End::Exited);
         assert_eq!(end("+++ killed by SIGKILL +++"), End::Killed);
+        assert_eq!(end(r#"execve("/bin/true", ["true"], []) = 0"#), End::Killed);
         assert_eq!(end("+++ killed by SIGTERM +++"), End::Killed);
         assert_eq!(end("+++ killed by SIGSEGV +++"), End::Other);
     }
