@@ -11,7 +11,9 @@ here=$PWD
 OUT=${OUT:-build}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
-cc -O2 -fno-builtin -o "$OUT/patterns" patterns.c
+for program in patterns second_free; do
+    cc -O2 -fno-builtin -o "$OUT/$program" $program.c
+done
 
 build() { # name, patches...
     name=$1
@@ -61,5 +63,9 @@ per_pair() { # library, pattern, size, [nothing]
             if [ -n "${MIMALLOC:-}" ]; then printf '  %s' "$(per_pair "$MIMALLOC" $pattern $size)"; else printf '         -'; fi
             printf '  %s\n' "$(per_pair "" $pattern $size nothing)"
         done
+    done
+    echo "a block of a busy thread freed a second time"
+    for size in 16 64 592; do
+        LD_PRELOAD=$OUT/with.so "$OUT/second_free" $size
     done
 } | tee results.txt
