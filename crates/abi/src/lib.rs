@@ -22,7 +22,7 @@
 //! 3. No frame of ours that the compiler made is on the stack while a C++ exception passes.
 //!
 //! Every exported name stands in `exports.txt`, sorted; `nm -D --defined-only` shows exactly these.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 
 mod cpp;
 mod ctl;
@@ -39,6 +39,7 @@ mod xallocx;
 #[link(name = "c")]
 unsafe extern "C" {}
 
+#[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     fail::die(b"aethalloc: internal error: a check inside the allocator failed\n")

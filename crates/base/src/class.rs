@@ -123,7 +123,7 @@ pub const fn words(c: Class) -> usize {
 /// blocks are handed to threads.
 pub const fn group(c: Class) -> usize {
     let mut g = 1;
-    while (SIZES[c] as usize * g) % LINE != 0 {
+    while !(SIZES[c] as usize * g).is_multiple_of(LINE) {
         g *= 2;
     }
     g
@@ -131,10 +131,14 @@ pub const fn group(c: Class) -> usize {
 
 /// A class whose blocks never share a line: any thread may cache any of its blocks.
 pub const fn is_line(c: Class) -> bool {
-    size(c) % LINE == 0
+    size(c).is_multiple_of(LINE)
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "classes are numbers, tables are read by them"
+)]
 mod tests {
     extern crate std;
     use super::*;
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn reciprocals_divide_exactly_at_every_offset_of_a_unit() {
         for c in FIRST..COUNT {
-            let (size, r) = (SIZES[c] as u64, RECIPROCALS[c] as u64);
+            let (size, r) = (size(c) as u64, RECIPROCALS[c] as u64);
             for offset in 0..UNIT as u64 {
                 let x = offset * r;
                 assert_eq!(x >> 32, offset / size);
@@ -199,7 +203,7 @@ mod tests {
     #[test]
     fn table_prints_its_waste() {
         for c in FIRST..COUNT {
-            let (size, low) = (SIZES[c] as usize, SIZES[c - 1] as usize + 1);
+            let (size, low) = (size(c), size(c - 1) + 1);
             let waste = (size - low) * 100 / size;
             println!(
                 "class {c:2} size {size:5} blocks {:4} tail {:5} worst waste {waste:2} %",

@@ -31,5 +31,5 @@ pub const fn round_up(n: usize, to: usize) -> Option<usize> {
 
 /// Units needed for `bytes`.
 pub const fn units_for(bytes: usize) -> usize {
-    bytes / UNIT + (bytes % UNIT != 0) as usize
+    bytes / UNIT + !bytes.is_multiple_of(UNIT) as usize
 }

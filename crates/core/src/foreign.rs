@@ -69,6 +69,10 @@ fn warn(p: usize) {
 /// `free` of a pointer outside all arenas.
 #[cold]
 #[inline(never)]
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "passed on, not dereferenced here"
+)]
 pub fn free(p: *mut u8) {
     judge(Verb::Free, p.addr());
     let f = FREE.load(Relaxed);
@@ -82,6 +86,10 @@ pub fn free(p: *mut u8) {
 /// `realloc` of a pointer outside all arenas.
 #[cold]
 #[inline(never)]
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "passed on, not dereferenced here"
+)]
 pub fn reallocate(p: *mut u8, size: usize) -> *mut u8 {
     judge(Verb::Realloc, p.addr());
     let f = REALLOC.load(Relaxed);

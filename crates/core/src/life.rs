@@ -4,23 +4,19 @@
 //! `pthread_key_create`, `pthread_setspecific`; each outside every lock, because each may allocate.
 
 use crate::span::central;
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering::*};
+use crate::span::owners;
+use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
 use crate::thread::cache::{self, Cache};
+use crate::thread::exit;
 use crate::thread::tls::{Life, Tls};
-use crate::thread::{exit, registry};
 use crate::{config, pages, space, stats};
 use aethalloc_base::class;
 use aethalloc_base::options::{Key, LIST, Options, Problem};
+use aethalloc_sys::lock;
 use aethalloc_sys::memory::{self, Access};
-use aethalloc_sys::{lock, process};
-use core::ffi::{c_int, c_void};
+use core::ffi::c_int;
 
 unsafe extern "C" {
-    fn pthread_key_create(
-        key: *mut u32,
-        destructor: Option<unsafe extern "C" fn(*mut c_void)>,
-    ) -> c_int;
-    fn pthread_setspecific(key: u32, value: *const c_void) -> c_int;
     fn pthread_atfork(
         prepare: Option<extern "C" fn()>,
         parent: Option<extern "C" fn()>,
@@ -29,8 +25,6 @@ unsafe extern "C" {
 }
 
 static STARTED: AtomicBool = AtomicBool::new(false);
-/// 0 none, 1 being made, key + 2.
-static KEY: AtomicU32 = AtomicU32::new(0);
 static CONF: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Reads the options, makes the space and registers the fork handlers. The first call counts.
@@ -148,30 +142,6 @@ pub fn path_option(key: Key) -> Option<&'static [u8]> {
     Some(unsafe { core::slice::from_raw_parts(text, len) })
 }
 
-/// Has the C library call us when the thread of `cache` ends.
-pub fn watch_thread_exit(cache: &mut Cache) {
-    let mut k = KEY.load(Acquire);
-    if k == 0 && KEY.compare_exchange(0, 1, AcqRel, Acquire).is_ok() {
-        let mut key = 0;
-        // SAFETY: `key` outlives the call.
-        let ok = unsafe { pthread_key_create(&mut key, Some(thread_exit)) } == 0;
-        k = if ok { key + 2 } else { 0 };
-        KEY.store(k, Release);
-    }
-    while k == 1 {
-        process::yield_now();
-        k = KEY.load(Acquire);
-    }
-    if k >= 2 {
-        // SAFETY: the key exists; the value is not null, so that the destructor runs.
-        unsafe { pthread_setspecific(k - 2, core::ptr::from_mut(cache).cast()) };
-    }
-}
-
-unsafe extern "C" fn thread_exit(_cache: *mut c_void) {
-    exit::thread_ends(cache::me());
-}
-
 fn watch_raw_forks() {
     let Ok(page) = memory::map(aethalloc_base::units::UNIT, Access::Write) else {
         return;
@@ -190,7 +160,7 @@ fn watch_raw_forks() {
 /// Every lock in rank order: outermost first.
 fn each_lock(mut f: impl FnMut(&lock::Lock)) {
     f(space::init_lock());
-    f(registry::lock());
+    f(owners::lock());
     for c in class::FIRST..class::COUNT {
         f(central::of(c).raw_lock());
     }
@@ -232,9 +202,10 @@ fn adopt_dead_threads() {
     } else {
         core::ptr::null_mut()
     };
-    registry::each(|other| {
+    owners::each(|other| {
+        let other = other.cast::<Cache>();
         // SAFETY: registered caches are valid; its thread does not exist here.
-        let busy = unsafe { (*(&raw const (*other).busy)).load(Acquire) } != 0;
+        let busy = unsafe { (*other).busy.load(Acquire) } != 0;
         // A cache whose thread was in a slow path stays as it is: its blocks are lost to this child, its slabs' frees
         // go on to work.
         if other == my_cache {
@@ -243,7 +214,7 @@ fn adopt_dead_threads() {
         if busy {
             // Its thread's stack, where its TLS words are, will be used again.
             // SAFETY: an atomic of a registered cache.
-            unsafe { (*(&raw const (*other).tls)).store(core::ptr::null_mut(), Relaxed) };
+            unsafe { (*other).tls.store(core::ptr::null_mut(), Relaxed) };
         } else {
             // SAFETY: its thread does not exist here and was in no slow path; the handlers held every lock while the
             // process was copied.

@@ -3,9 +3,9 @@
 use crate::space::entry::{self, Kind};
 use crate::span::central;
 use crate::span::slab::Slab;
-use crate::sync::{AtomicU64, Ordering::*};
+use crate::span::{live, owners};
+use crate::sync::Ordering::*;
 use crate::thread::cache::Cache;
-use crate::thread::registry;
 use aethalloc_base::class;
 use aethalloc_base::options::Key;
 use aethalloc_sys::process;
@@ -56,23 +56,6 @@ pub struct ClassStats {
     pub capacity: usize,
 }
 
-/// What threads that ended had counted.
-static RETIRED_TAKEN: AtomicU64 = AtomicU64::new(0);
-static RETIRED_PUT: AtomicU64 = AtomicU64::new(0);
-static RETIRED_BATCHES: AtomicU64 = AtomicU64::new(0);
-
-/// `n` blocks went back that no running thread's counters name (the depot's, another thread's outbox).
-pub fn put_for_others(n: usize) {
-    RETIRED_PUT.fetch_add(n as u64, Relaxed);
-}
-
-/// Adds the counters of a cache whose thread ends.
-pub fn retire(cache: &Cache) {
-    RETIRED_TAKEN.fetch_add(cache.taken.load(Relaxed), Relaxed);
-    RETIRED_PUT.fetch_add(cache.put.load(Relaxed), Relaxed);
-    RETIRED_BATCHES.fetch_add(cache.batches.load(Relaxed), Relaxed);
-}
-
 /// A snapshot of the process.
 pub fn snapshot() -> Stats {
     let mut s = Stats::default();
@@ -81,21 +64,21 @@ pub fn snapshot() -> Stats {
     }
     let pages = crate::pages::stats();
     let (large_bytes, large_count, large_made) = crate::front::large::stats();
-    let (mut taken, mut put) = (RETIRED_TAKEN.load(Relaxed), RETIRED_PUT.load(Relaxed));
-    let mut batches = RETIRED_BATCHES.load(Relaxed);
+    let (mut taken, mut put, mut batches) = live::retired();
     let mut cached = crate::depot::bytes();
     {
-        let _held = registry::lock().take();
-        registry::each(|cache| {
+        let _held = owners::lock().take();
+        owners::each(|owner| {
+            let cache = owner.cast::<Cache>();
             // SAFETY: registered, and the registry's lock keeps it so; counters are atomics, the rest racy reads.
             unsafe {
-                taken += (*(&raw const (*cache).taken)).load(Relaxed);
-                put += (*(&raw const (*cache).put)).load(Relaxed);
-                batches += (*(&raw const (*cache).batches)).load(Relaxed);
+                taken += (*cache).taken.load(Relaxed);
+                put += (*cache).put.load(Relaxed);
+                batches += (*cache).batches.load(Relaxed);
                 cached += crate::thread::cache::held_bytes(cache);
             }
         });
-        s.threads = registry::live();
+        s.threads = owners::live();
     }
     let mut out_bytes = 0;
     let mut i = 0;
@@ -130,7 +113,7 @@ pub fn class(i: usize) -> Option<ClassStats> {
     let mut out = 0;
     if slabs > 0 {
         let mut seen = 0;
-        for u in crate::pages::first_unit()..crate::pages::top_unit() {
+        for u in crate::space::first_unit()..crate::pages::top_unit() {
             if let Kind::Slab { class, state, .. } = entry::load(u)
                 && class == c
             {

@@ -59,7 +59,7 @@ fn cycles(producers: usize, sizes: &[usize], seed: u64) -> (Vec<usize>, usize) {
         }
         for p in all {
             // SAFETY: live, and nothing uses it afterwards.
-            unsafe { front::deallocate(front::pointer(p)) };
+            unsafe { front::deallocate(aethalloc_core::space::pointer(p)) };
         }
     }
     front::purge();

@@ -67,7 +67,7 @@ impl Lines {
     fn free(&self, block: Block) {
         self.drop(block);
         // SAFETY: live, and nothing uses it afterwards.
-        unsafe { front::deallocate(front::pointer(block.0)) };
+        unsafe { front::deallocate(aethalloc_core::space::pointer(block.0)) };
     }
 }
 

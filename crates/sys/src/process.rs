@@ -63,7 +63,6 @@ pub fn read_link(path: &[u8], out: &mut [u8]) -> usize {
     if path.last() != Some(&0) {
         return 0;
     }
-    // SAFETY: the kernel reads the zero-terminated path and writes at most `out.len()` bytes.
     let a = [
         AT_FDCWD,
         path.as_ptr() as usize,
@@ -72,6 +71,7 @@ pub fn read_link(path: &[u8], out: &mut [u8]) -> usize {
         0,
         0,
     ];
+    // SAFETY: the kernel reads the zero-terminated path and writes at most `out.len()` bytes.
     unsafe { call6(nr::READLINKAT, a) }.unwrap_or(0)
 }
 

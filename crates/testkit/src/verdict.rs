@@ -23,10 +23,10 @@ pub fn test(body: impl FnOnce() -> Result<(), Missing>) {
     }
 }
 
-/// As [`test`], for a test that says nothing without the library: the oracle alone skips it.
+/// As [`test()`], for a test that says nothing without the library: the oracle alone skips it.
 ///
 /// # Panics
-/// See [`test`].
+/// See [`test()`].
 pub fn test_library(body: impl FnOnce() -> Result<(), Missing>) {
     if settings::oracle_only() {
         skip("needs the library, and only the oracle is asked for");

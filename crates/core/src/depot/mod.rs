@@ -4,13 +4,14 @@
 //! beyond that the pusher flushes to the slabs. Called by refill and spill; the nodes are windows, see `thread::window`.
 
 pub mod stack;
+pub mod window;
 
 use crate::space::meta;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
-use crate::thread::window::{self, Window};
 use aethalloc_base::class::{self, Class};
 use aethalloc_base::units::UNIT;
 use stack::{Links, Stack};
+use window::Window;
 
 struct WindowLinks;
 impl Links for WindowLinks {
@@ -90,15 +91,4 @@ pub fn pops(c: Class) -> u32 {
 /// Bytes of blocks in the depot.
 pub fn bytes() -> usize {
     BYTES.load(Relaxed)
-}
-
-/// Empties every shelf into the slabs.
-pub fn drain(scratch: Window) {
-    for c in class::FIRST..class::FAST_COUNT {
-        while let Some((w, held)) = pop(c) {
-            crate::thread::flush::blocks(scratch, w.slot(1), held, 0);
-            crate::stats::put_for_others(held);
-            w.release();
-        }
-    }
 }

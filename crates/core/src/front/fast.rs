@@ -27,10 +27,10 @@ pub fn allocate_or(size: usize, slow: extern "C" fn(usize) -> *mut u8) -> *mut u
         let c = unsafe { *FAST_CLASS.get_unchecked(n >> 4) } as usize;
         let top = t.top(c);
         // SAFETY: a top is the number of a slot of a window, or of a zero word.
-        let p = unsafe { super::pointer(top * 8).cast::<usize>().read() };
+        let p = unsafe { crate::space::pointer(top * 8).cast::<usize>().read() };
         if p != 0 {
             t.set_top(c, top - 1);
-            return super::pointer(p);
+            return crate::space::pointer(p);
         }
     }
     slow(size)
@@ -52,7 +52,7 @@ pub unsafe fn deallocate(ptr: *mut u8) {
     // SAFETY: a base that some pointer lies above is a wide space's: the map of WIDE_UNITS words ends there. Published
     // by Release; the address dependency orders what the entry leads to.
     let e = unsafe {
-        super::pointer(base - WIDE_MAP + unit * 8)
+        crate::space::pointer(base - WIDE_MAP + unit * 8)
             .cast::<u64>()
             .read_volatile()
     };
@@ -63,20 +63,20 @@ pub unsafe fn deallocate(ptr: *mut u8) {
         return deallocate_slow(ptr);
     }
     // SAFETY: the table of reciprocals begins at the base.
-    let r = unsafe { super::pointer(base + c * 4).cast::<u32>().read() };
+    let r = unsafe { crate::space::pointer(base + c * 4).cast::<u32>().read() };
     let x = (p & (UNIT - 1)) as u64 * r as u64;
     if x as u32 >= r {
         return deallocate_slow(ptr);
     }
     let state = base + (e >> 32) as usize * 8 + (x >> 32) as usize;
     // SAFETY: the entry leads to the state bytes of the slab, one for each block.
-    let state = unsafe { &*super::pointer(state).cast::<crate::sync::AtomicU8>() };
+    let state = unsafe { &*crate::space::pointer(state).cast::<crate::sync::AtomicU8>() };
     let head = t.head(c) - 1;
     if head & 255 == 0 || state.load(Relaxed) > head as u8 {
         return deallocate_suspect(ptr);
     }
     // SAFETY: the slot below a top that is not full belongs to the magazine.
-    unsafe { super::pointer(head * 8).cast::<usize>().write(p) };
+    unsafe { crate::space::pointer(head * 8).cast::<usize>().write(p) };
     state.store(head as u8, Relaxed);
     t.set_head(c, head);
 }
@@ -92,14 +92,17 @@ pub extern "C" fn deallocate_suspect(ptr: *mut u8) {
     let t = tls();
     // SAFETY: the caller, `deallocate` or its twin in instructions, went the same way and found a slab's block.
     let (c, state) = unsafe {
-        let e = super::pointer(base - WIDE_MAP + unit * 8)
+        let e = crate::space::pointer(base - WIDE_MAP + unit * 8)
             .cast::<u64>()
             .read_volatile();
         let c = e as usize & 0xff;
-        let r = super::pointer(base + c * 4).cast::<u32>().read();
-        let i = ((p & (UNIT - 1)) as u64 * r as u64 >> 32) as usize;
+        let r = crate::space::pointer(base + c * 4).cast::<u32>().read();
+        let i = (((p & (UNIT - 1)) as u64 * r as u64) >> 32) as usize;
         let state = base + (e >> 32) as usize * 8 + i;
-        (c, &*super::pointer(state).cast::<crate::sync::AtomicU8>())
+        (
+            c,
+            &*crate::space::pointer(state).cast::<crate::sync::AtomicU8>(),
+        )
     };
     let (head, was) = (t.head(c) - 1, state.load(Relaxed));
     if head & 255 == 0 || was == FREE {
@@ -109,7 +112,7 @@ pub extern "C" fn deallocate_suspect(ptr: *mut u8) {
     let slot = |number: usize| {
         // SAFETY: some slot of a window of a hot class.
         unsafe {
-            super::pointer((number & !255 | was as usize) * 8)
+            crate::space::pointer((number & !255 | was as usize) * 8)
                 .cast::<usize>()
                 .read()
         }
@@ -118,7 +121,7 @@ pub extern "C" fn deallocate_suspect(ptr: *mut u8) {
         return deallocate_slow(ptr);
     }
     // SAFETY: the slot below a top that is not full belongs to the magazine.
-    unsafe { super::pointer(head * 8).cast::<usize>().write(p) };
+    unsafe { crate::space::pointer(head * 8).cast::<usize>().write(p) };
     state.store(head as u8, Relaxed);
     t.set_head(c, head);
 }

@@ -119,6 +119,10 @@ pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
 }
 
 /// Moves the object's pages to a larger run; null if that is not possible (the caller copies).
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the live object that realloc was given"
+)]
 pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut u8 {
     let old = pages * PAGE;
     if size <= old
@@ -149,7 +153,7 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
         pages::give(Run {
             first: unit,
             units: units_for(old),
-            clean: old % UNIT == 0,
+            clean: old.is_multiple_of(UNIT),
         });
     }
     to

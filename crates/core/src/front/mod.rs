@@ -19,13 +19,6 @@ use aethalloc_base::units::{GRANULE, PAGE, UNIT, round_up};
 pub use fast::{allocate, allocate_or, deallocate, deallocate_suspect};
 pub use small::{allocate_slow, deallocate_slow};
 
-/// The pointer to the block at `address`: every pointer handed out is made here. The arenas' memory was exposed by the
-/// kernel when it was mapped.
-#[inline(always)]
-pub fn pointer(address: usize) -> *mut u8 {
-    core::ptr::with_exposed_provenance_mut(address)
-}
-
 /// As [`allocate`], every byte zero.
 #[inline]
 pub fn allocate_zeroed(size: usize) -> *mut u8 {
@@ -144,7 +137,7 @@ fn find(verb: Verb, p: usize) -> Found {
             }
             Found::Block(size)
         }
-        Some((unit, Kind::Large { pages })) if p % UNIT == 0 => Found::Large(unit, pages),
+        Some((unit, Kind::Large { pages })) if p.is_multiple_of(UNIT) => Found::Large(unit, pages),
         Some((unit, _)) => small::nothing_here(verb, p, unit),
     }
 }
@@ -175,9 +168,10 @@ pub fn purge() -> usize {
         let _busy = thread::cache::enter(cache);
         thread::exit::drain(t, cache);
         if let Some(hot) = thread::cache::hot_part(cache) {
-            crate::depot::drain(hot.scratch);
-            let _held = thread::registry::lock().take();
-            thread::registry::each(|other| {
+            thread::flush::depot(hot.scratch);
+            let _held = crate::span::owners::lock().take();
+            crate::span::owners::each(|other| {
+                let other = other.cast::<thread::cache::Cache>();
                 if other != core::ptr::from_mut(cache) {
                     // SAFETY: registered, and the registry's lock keeps it so.
                     unsafe { thread::outbox::drain_other(other, hot.scratch) };

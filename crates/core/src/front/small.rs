@@ -1,6 +1,7 @@
 //! The slow paths of small and medium sizes, and what a freed address turns out to be.
 
 use super::large;
+use crate::depot::window;
 use crate::foreign;
 use crate::space::entry::{self, Kind, SHARED};
 use crate::span::central::{self, block_of, lookup};
@@ -8,7 +9,7 @@ use crate::span::slab::{FREE, Slab, shape};
 use crate::sync::Ordering::*;
 use crate::thread::cache::{self, Cache};
 use crate::thread::tls::Tls;
-use crate::thread::{cold, magazine, medium, outbox, window};
+use crate::thread::{cold, magazine, medium, outbox};
 use crate::violation::{self, Verb};
 use aethalloc_base::class::{self, Class, FAST_COUNT, SMALL_MAX};
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
@@ -42,10 +43,10 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
     // Hot: a request of 0 bytes comes here with blocks in the magazine.
     let top = t.top(c);
     // SAFETY: the top of a hot class is a slot of its window.
-    let p = unsafe { super::pointer(top * 8).cast::<usize>().read() };
+    let p = unsafe { crate::space::pointer(top * 8).cast::<usize>().read() };
     if p != 0 {
         t.set_top(c, top - 1);
-        return super::pointer(p);
+        return crate::space::pointer(p);
     }
     magazine::refill(t, cache, c)
 }
@@ -66,7 +67,7 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
             };
             free_block(class, tag, slab, i, p);
         }
-        Some((unit, Kind::Large { pages })) if p % UNIT == 0 => {
+        Some((unit, Kind::Large { pages })) if p.is_multiple_of(UNIT) => {
             if !large::free(unit, pages) {
                 violation::used_after_free(Verb::Free, p, 0);
             }
@@ -149,7 +150,7 @@ fn push(t: Tls, cache: &mut Cache, c: Class, p: usize, state: &crate::sync::Atom
     }
     let head = t.head(c) - 1;
     // SAFETY: the slot below a head that is not full belongs to the magazine.
-    unsafe { super::pointer(head * 8).cast::<usize>().write(p) };
+    unsafe { crate::space::pointer(head * 8).cast::<usize>().write(p) };
     state.store(head as u8, Relaxed);
     t.set_head(c, head);
     true
@@ -171,11 +172,11 @@ pub fn nothing_here(verb: Verb, p: usize, unit: usize) -> ! {
             _ => u -= 1,
         }
     }
-    if p % GRANULE != 0 {
+    if !p.is_multiple_of(GRANULE) {
         violation::not_ours(verb, p);
     }
     match entry::load(unit) {
-        Kind::Freed { class } if p % UNIT % class::size(class).max(1) == 0 => {
+        Kind::Freed { class } if (p % UNIT).is_multiple_of(class::size(class).max(1)) => {
             violation::used_after_free(verb, p, class::size(class))
         }
         Kind::Freed { class } => violation::interior(verb, p, class::size(class)),

@@ -30,8 +30,6 @@ static LOCK: Lock = Lock::new();
 
 static PURGES: AtomicU64 = AtomicU64::new(0);
 static PURGED: AtomicU64 = AtomicU64::new(0);
-/// First unit of the first arena.
-static FIRST: AtomicUsize = AtomicUsize::new(0);
 /// Units in use, kept beside the heap so that policies read it without the lock.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
@@ -55,14 +53,8 @@ pub struct Run {
 fn with<R>(f: impl FnOnce(&mut Heap) -> R) -> R {
     let _held = LOCK.take();
     // SAFETY: under LOCK, and no closure passed here calls back into this module.
-    let r = f(unsafe { &mut *HEAP.0.get() });
-    r
-}
 
-/// Tells the heap its first arena: units `first..end`.
-pub fn first_arena(first: usize, end: usize) {
-    FIRST.store(first, Relaxed);
-    with(|h| h.add_arena(first, end));
+    f(unsafe { &mut *HEAP.0.get() })
 }
 
 /// A run of `units` units (> 0), `None` when the system grants no more.
@@ -187,11 +179,6 @@ pub fn stats() -> PageStats {
 /// Units in use.
 pub fn used_units() -> usize {
     USED.load(Relaxed)
-}
-
-/// The first unit that can be in use.
-pub fn first_unit() -> usize {
-    FIRST.load(Relaxed)
 }
 
 /// One past the highest unit that was ever in use: what a walk over the page map needs to visit.

@@ -37,6 +37,10 @@ pub fn lock() -> &'static Lock {
 }
 
 /// Lays the tables out in `size` bytes at `at` for `units` units.
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "called once, with a mapping just made"
+)]
 pub fn init(at: *mut u8, size: usize, units: usize) -> bool {
     let regions = (units / UNITS_PER_REGION + 1) * REGION_RECORD;
     let owners = (size / 256)

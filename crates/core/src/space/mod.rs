@@ -14,7 +14,7 @@ pub mod entry;
 pub mod meta;
 pub mod pool;
 
-use crate::sync::{AtomicPtr, AtomicU8, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::*};
 use aethalloc_base::class;
 use aethalloc_base::options::Key;
 use aethalloc_base::units::{REGION, UNIT, UNIT_SHIFT, UNITS_PER_REGION};
@@ -38,6 +38,10 @@ static INIT: Lock = Lock::new();
 static BASE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// Units of the first arena.
 static UNITS: AtomicUsize = AtomicUsize::new(0);
+/// First unit that can hold memory.
+static FIRST: AtomicUsize = AtomicUsize::new(UNITS_PER_REGION);
+/// The wide arena has not been given to the page heap yet.
+static WAITING: AtomicBool = AtomicBool::new(false);
 /// Units that the page map has room for.
 static MAX_UNITS: AtomicUsize = AtomicUsize::new(0);
 
@@ -100,7 +104,8 @@ fn make_wide(wanted: usize) -> bool {
             BASE.store(base, Relaxed);
             UNITS.store(units, Relaxed);
             MAX_UNITS.store(units, Relaxed);
-            crate::pages::first_arena(meta / UNIT, units);
+            FIRST.store(meta / UNIT, Relaxed);
+            WAITING.store(true, Relaxed);
             copy_tables(base);
             // ORDERING: Release: the fast path reads page map and tables through this address only.
             FAST_BASE.store(base.addr(), Release);
@@ -145,10 +150,13 @@ fn make_narrow(limit: Option<usize>) -> bool {
     false
 }
 
-/// Another arena of at least `regions` regions (narrow only), under the pages lock: its first unit and its units.
+/// The next arena, of at least `regions` regions, under the pages lock: its first unit and its units. A wide space has
+/// one, a narrow one grows by more.
 pub fn another_arena(regions: usize) -> Option<(usize, usize)> {
     if FAST_BASE.load(Relaxed) != IMPOSSIBLE {
-        return None;
+        let (first, end) = (FIRST.load(Relaxed), UNITS.load(Relaxed));
+        let enough = end - first >= regions * UNITS_PER_REGION;
+        return (WAITING.swap(false, Relaxed) && enough).then_some((first, end - first));
     }
     let n = EXTRAS.load(Relaxed);
     let first = if n == 0 {
@@ -240,4 +248,16 @@ fn address_of_extra(u: usize) -> *mut u8 {
         }
     }
     null_mut()
+}
+
+/// The pointer to the block at `address`: every pointer handed out is made here. The arenas' memory was exposed by the
+/// kernel when it was mapped.
+#[inline(always)]
+pub fn pointer(address: usize) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut(address)
+}
+
+/// The first unit that can hold memory.
+pub fn first_unit() -> usize {
+    FIRST.load(Relaxed)
 }

@@ -85,7 +85,7 @@ fn unlink(c: Class, slab: &Slab) {
         Slab::at(prev).next.store(next, Relaxed);
     } else if list == List::Central as u32 {
         of(c).partial.store(next, Relaxed);
-    } else if let Some(owned) = crate::thread::registry::owned(slab.owner.load(Relaxed), c) {
+    } else if let Some(owned) = super::owners::owned(slab.owner.load(Relaxed), c) {
         let head = if list == List::Partial as u32 {
             &owned.partial
         } else {
@@ -99,7 +99,7 @@ fn unlink(c: Class, slab: &Slab) {
 /// Puts a slab that has free blocks on the right list (class lock held).
 fn enlist(c: Class, slab: &Slab) {
     unlink(c, slab);
-    match crate::thread::registry::owned(slab.owner.load(Relaxed), c) {
+    match super::owners::owned(slab.owner.load(Relaxed), c) {
         Some(owned) => push(&owned.partial, slab, List::Partial),
         None => push(&of(c).partial, slab, List::Central),
     }
@@ -144,7 +144,7 @@ pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
         let owned = if line {
             None
         } else {
-            crate::thread::registry::owned(id, c)
+            super::owners::owned(id, c)
         };
         if let Some(owned) = owned {
             let r = fullest(owned.partial.load(Relaxed));
@@ -184,7 +184,7 @@ pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
     let slab = fresh(c, if line { SHARED } else { id }, id)?;
     if !line {
         let _held = of(c).lock();
-        if let Some(owned) = crate::thread::registry::owned(id, c) {
+        if let Some(owned) = super::owners::owned(id, c) {
             push(&owned.full, slab, List::Full);
         }
     }
@@ -357,7 +357,7 @@ pub fn disown(id: u32) {
             continue;
         }
         let _held = of(c).lock();
-        let Some(owned) = crate::thread::registry::owned(id, c) else {
+        let Some(owned) = super::owners::owned(id, c) else {
             continue;
         };
         for full in [false, true] {

@@ -7,7 +7,7 @@
 //!
 //! Cost: one shared counter per refill or flush of a magazine (not per block).
 
-use crate::sync::{AtomicBool, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 
 /// Least fall that is followed by a sweep.
 const FALL: usize = 8 << 20;
@@ -49,4 +49,30 @@ fn fallen(live: usize) {
 /// A fork's child: no sweep is under way here.
 pub fn reset() {
     SWEEPING.store(false, Relaxed);
+}
+
+/// What threads that ended had counted, and what was put back in nobody's name.
+static RETIRED_TAKEN: AtomicU64 = AtomicU64::new(0);
+static RETIRED_PUT: AtomicU64 = AtomicU64::new(0);
+static RETIRED_BATCHES: AtomicU64 = AtomicU64::new(0);
+
+/// Adds the counters of a thread that ends: blocks taken, blocks put back, batches.
+pub fn retire(taken: u64, put: u64, batches: u64) {
+    RETIRED_TAKEN.fetch_add(taken, Relaxed);
+    RETIRED_PUT.fetch_add(put, Relaxed);
+    RETIRED_BATCHES.fetch_add(batches, Relaxed);
+}
+
+/// Counts `n` blocks put back on behalf of others.
+pub fn put_for_others(n: usize) {
+    RETIRED_PUT.fetch_add(n as u64, Relaxed);
+}
+
+/// The sums of [`retire`]: blocks taken, blocks put back, batches.
+pub fn retired() -> (u64, u64, u64) {
+    (
+        RETIRED_TAKEN.load(Relaxed),
+        RETIRED_PUT.load(Relaxed),
+        RETIRED_BATCHES.load(Relaxed),
+    )
 }

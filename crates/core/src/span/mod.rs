@@ -5,5 +5,6 @@
 pub mod central;
 pub mod claim;
 pub mod live;
+pub mod owners;
 pub mod purge;
 pub mod slab;

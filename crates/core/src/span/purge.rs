@@ -15,7 +15,7 @@ use aethalloc_sys::memory;
 /// Purges the empty pages of every slab. Returns bytes given back.
 pub fn all() -> usize {
     let mut bytes = 0;
-    for u in crate::pages::first_unit()..crate::pages::top_unit() {
+    for u in crate::space::first_unit()..crate::pages::top_unit() {
         let Kind::Slab {
             class: c, state, ..
         } = entry::load(u)
@@ -97,8 +97,8 @@ fn purge_run(c: Class, slab: &'static Slab, fresh: usize, from: usize, to: usize
     let taken_end = i.min(end);
     let mut bytes = 0;
     if all {
-        // SAFETY: every block that touches these pages is in our hands.
         let at = slab.address().wrapping_add(from * PAGE);
+        // SAFETY: every block that touches these pages is in our hands.
         if unsafe { memory::discard(at, (to - from) * PAGE) }.is_ok() {
             bytes = (to - from) * PAGE;
         }

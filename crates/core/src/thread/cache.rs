@@ -5,12 +5,12 @@
 //! in a fork's child once the thread does not exist, and for statistics (racy reads of counters).
 
 use super::gate::Gate;
-use super::registry;
 use super::tls::{Life, Tls, tls};
-use super::window::{self, Window};
+use crate::depot::window::{self, Window};
 use crate::space::entry::{SHARED, tag_word};
 use crate::space::pool;
 use crate::span::central::Owned;
+use crate::span::owners::{self, Owner};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, Class, FAST_COUNT, FAST_MAX};
 use aethalloc_base::options::Key;
@@ -22,9 +22,8 @@ pub const HEAT: u8 = 96;
 /// The part that every thread has.
 #[repr(C)]
 pub struct Cache {
-    /// Zero: caches share their pool with descriptors, whose first word is a claim; to a stale reader of one this place
-    /// is no slab.
-    _no_claim: u64,
+    /// What slabs know of this thread.
+    pub owner: Owner,
     /// Owner id.
     pub id: u32,
     /// Number of the thread among all that ever had a cache (wraps after four thousand million).
@@ -71,6 +70,8 @@ pub struct Hot {
     pub empty_count: u32,
     /// Bytes that all magazines may hold in their quiet state.
     pub quiet_bytes: u32,
+    /// Its own slabs of classes that share lines, under the class lock.
+    owned: [Owned; FAST_COUNT],
     classes: [HotClass; FAST_COUNT],
 }
 const _: () = assert!(size_of::<Hot>() <= window::BYTES);
@@ -81,8 +82,6 @@ const _: () = assert!(size_of::<Cache>() <= 512);
 pub struct HotClass {
     /// The slab it takes from, 0: none.
     pub held: u32,
-    /// Its own slabs (classes that share lines), under the class lock.
-    pub owned: Owned,
     /// Capacity that its windows get from now on; 0: the class is cold.
     pub capacity: u8,
     /// Capacity of the window that frees go into.
@@ -104,7 +103,7 @@ pub struct HotClass {
     /// Blocks that spare windows may hold: grows while the thread cycles.
     pub level: u32,
 }
-const _: () = assert!(size_of::<HotClass>() == 48);
+const _: () = assert!(size_of::<HotClass>() == 40);
 
 impl Hot {
     /// Its part of class `c`.
@@ -113,28 +112,6 @@ impl Hot {
         debug_assert!(c < FAST_COUNT);
         // SAFETY: callers pass fast classes.
         unsafe { self.classes.get_unchecked_mut(c) }
-    }
-
-    /// The own-slab lists of class `c`, of a cache that may belong to another thread.
-    ///
-    /// # Safety
-    /// `hot` is the hot part of a registered cache.
-    pub unsafe fn owned(hot: *mut Hot, c: Class) -> Option<&'static Owned> {
-        if hot.is_null() || c >= FAST_COUNT {
-            return None;
-        }
-        // SAFETY: hot parts live as long as their cache is registered; `Owned` is all atomics; no reference to the
-        // whole `Hot` is made.
-        unsafe {
-            Some(
-                &*(&raw const (*hot).classes)
-                    .cast::<HotClass>()
-                    .add(c)
-                    .cast::<u8>()
-                    .add(4)
-                    .cast::<Owned>(),
-            )
-        }
     }
 
     /// An empty window.
@@ -190,7 +167,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
         let cache = unsafe { &mut *p };
         cache.tls.store(t.as_ptr(), Relaxed);
         cache.busy.store(1, Relaxed);
-        match registry::register(p) {
+        match owners::register(p.cast()) {
             Some(id) => {
                 static SERIAL: AtomicU32 = AtomicU32::new(0);
                 cache.id = id;
@@ -219,7 +196,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
     }
     cache.busy.store(0, Release);
     // May allocate (through us): the thread is complete by now.
-    crate::life::watch_thread_exit(cache);
+    super::exit::watch(cache);
     Some(cache)
 }
 
@@ -316,7 +293,10 @@ pub fn hot_part(cache: &mut Cache) -> Option<&'static mut Hot> {
             (&raw mut (*p).scratch).write(scratch);
             scratch.slot(0).cast::<u8>().write_bytes(0, window::BYTES);
         }
-        // ORDERING: Release, pairs with Acquire in `registry::owned`.
+        // SAFETY: the lists just made.
+        let lists = unsafe { (&raw mut (*p).owned).cast::<Owned>() };
+        // ORDERING: Release, pairs with Acquire in `owners::owned` and in `outbox`.
+        cache.owner.lists.store(lists, Release);
         cache.hot.store(p, Release);
     }
     // SAFETY: the hot part of this thread's cache; the returned borrow does not outlive the call of the slow path.
@@ -327,10 +307,10 @@ pub fn hot_part(cache: &mut Cache) -> Option<&'static mut Hot> {
 #[inline]
 pub fn hot_of(cache: &Cache) -> Option<&'static mut Hot> {
     let p = cache.hot.load(Relaxed);
-    // SAFETY: as in `hot_part`.
     if p.is_null() {
         None
     } else {
+        // SAFETY: as in `hot_part`.
         Some(unsafe { &mut *p })
     }
 }
@@ -348,10 +328,10 @@ pub fn me() -> Tls {
 pub unsafe fn held_bytes(cache: *const Cache) -> usize {
     // SAFETY: the caller's promise; fields of a running thread are read word by word and may be torn between words.
     unsafe {
-        let mut bytes = super::medium::bytes((*(&raw const (*cache).medium)).load(Relaxed));
-        let words = (*(&raw const (*cache).tls)).load(Relaxed);
+        let mut bytes = super::medium::bytes((*cache).medium.load(Relaxed));
+        let words = (*cache).tls.load(Relaxed);
         let t = Tls::from_ptr(words);
-        let hot = (*(&raw const (*cache).hot)).load(Acquire);
+        let hot = (*cache).hot.load(Acquire);
         for c in class::FIRST..FAST_COUNT {
             let size = class::size(c);
             let stash = (&raw const (*cache).stash)

@@ -27,7 +27,7 @@ pub fn alloc(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
         return null_mut();
     };
     if *stash & 15 != 0 {
-        return crate::front::pointer(pop(stash, c));
+        return crate::space::pointer(pop(stash, c));
     }
     let mut out = [0usize; 4];
     let got = central::take_common(c, cache.serial, 1, out.as_mut_ptr());
@@ -37,9 +37,9 @@ pub fn alloc(t: Tls, cache: &mut Cache, c: Class) -> *mut u8 {
     cache.taken.fetch_add(got as u64, Relaxed);
     if got > 1 {
         // A group's blocks are neighbours from its first on.
-        *stash = out[0] | (1 << got) - 2;
+        *stash = out[0] | ((1 << got) - 2);
     }
-    crate::front::pointer(out[0])
+    crate::space::pointer(out[0])
 }
 
 /// The class that serves a cold request of class `c`. Above 128 B the rest of a line group costs a thread with a few
@@ -85,7 +85,7 @@ pub fn alloc_uncached(c: Class) -> *mut u8 {
     for p in out.iter().take(got).skip(1) {
         put_address(*p, 0);
     }
-    crate::front::pointer(out[0])
+    crate::space::pointer(out[0])
 }
 
 /// Puts one block, known by its address, back into its slab.

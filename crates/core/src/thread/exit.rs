@@ -2,11 +2,15 @@
 
 use super::cache::{Cache, hot_of};
 use super::tls::{Life, Tls};
-use super::{cold, magazine, medium, outbox, registry, window};
+use super::{cold, magazine, medium, outbox};
+use crate::depot::window;
 use crate::space::pool;
-use crate::span::central;
-use crate::sync::Ordering::*;
+use crate::span::owners;
+use crate::span::{central, live};
+use crate::sync::{AtomicU32, Ordering::*};
 use aethalloc_base::class;
+use aethalloc_sys::process;
+use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 
 /// The calling thread ends: its cache goes back. Later calls of the thread do without one.
@@ -50,8 +54,12 @@ pub fn abandon(t: Tls, cache: &'static mut Cache) {
         }
         hot.scratch.release();
     }
-    crate::stats::retire(cache);
-    registry::unregister(cache.id);
+    live::retire(
+        cache.taken.load(Relaxed),
+        cache.put.load(Relaxed),
+        cache.batches.load(Relaxed),
+    );
+    owners::unregister(cache.id);
     let (hot, medium) = (cache.hot.load(Relaxed), cache.medium.load(Relaxed));
     // SAFETY: unregistered: nobody else reaches them; each came from its pool.
     unsafe {
@@ -73,4 +81,39 @@ pub fn drain(t: Tls, cache: &mut Cache) {
         cold::unstash(cache, c);
     }
     medium::drain(cache);
+}
+
+unsafe extern "C" {
+    fn pthread_key_create(
+        key: *mut u32,
+        destructor: Option<unsafe extern "C" fn(*mut c_void)>,
+    ) -> c_int;
+    fn pthread_setspecific(key: u32, value: *const c_void) -> c_int;
+}
+
+/// 0 none, 1 being made, key + 2.
+static KEY: AtomicU32 = AtomicU32::new(0);
+
+/// Has the C library call us when the thread of `cache` ends.
+pub fn watch(cache: &mut Cache) {
+    let mut k = KEY.load(Acquire);
+    if k == 0 && KEY.compare_exchange(0, 1, AcqRel, Acquire).is_ok() {
+        let mut key = 0;
+        // SAFETY: `key` outlives the call.
+        let ok = unsafe { pthread_key_create(&mut key, Some(thread_exit)) } == 0;
+        k = if ok { key + 2 } else { 0 };
+        KEY.store(k, Release);
+    }
+    while k == 1 {
+        process::yield_now();
+        k = KEY.load(Acquire);
+    }
+    if k >= 2 {
+        // SAFETY: the key exists; the value is not null, so that the destructor runs.
+        unsafe { pthread_setspecific(k - 2, core::ptr::from_mut(cache).cast()) };
+    }
+}
+
+unsafe extern "C" fn thread_exit(_cache: *mut c_void) {
+    thread_ends(super::cache::me());
 }

@@ -6,13 +6,14 @@
 //! Cost per block: a page-map load, a multiplication, a byte store, ~12 instructions; per word touched one locked
 //! instruction; per slab another.
 
-use super::window::Window;
+use crate::depot::window::Window;
 use crate::space::entry::Kind;
 use crate::span::central::{self, block_of, lookup};
 use crate::span::live;
 use crate::span::slab::{FREE, Slab, shape};
 use crate::sync::Ordering::*;
 use crate::violation;
+use aethalloc_base::class;
 
 const WORDS: usize = 64;
 const SLABS: usize = 16;
@@ -39,11 +40,15 @@ struct Scratch {
     words: [WordAcc; WORDS],
     slabs: [SlabAcc; SLABS],
 }
-const _: () = assert!(size_of::<Scratch>() <= super::window::BYTES);
+const _: () = assert!(size_of::<Scratch>() <= crate::depot::window::BYTES);
 
 /// Puts the `n` blocks at `from` back for thread `me`. The scratch is all zero before and after.
 ///
 /// `from[..n]` are block addresses that nobody else holds.
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "an array of the thread's own windows or outbox"
+)]
 pub fn blocks(scratch: Window, from: *const usize, n: usize, me: u32) {
     // SAFETY: the scratch window is the calling thread's, large enough (asserted) and zero, a valid `Scratch`.
     let s = unsafe { &mut *scratch.slot(0).cast::<Scratch>() };
@@ -139,6 +144,17 @@ fn apply(slabs: &mut [SlabAcc; SLABS], acc: WordAcc, me: u32) {
                 old.count as usize,
                 me,
             );
+        }
+    }
+}
+
+/// Empties the depot into the slabs.
+pub fn depot(scratch: Window) {
+    for c in class::FIRST..class::FAST_COUNT {
+        while let Some((w, held)) = crate::depot::pop(c) {
+            blocks(scratch, w.slot(1), held, 0);
+            live::put_for_others(held);
+            w.release();
         }
     }
 }

@@ -15,8 +15,8 @@
 use super::cache::{Cache, Hot, HotClass, hot_of};
 use super::flush;
 use super::tls::Tls;
-use super::window::{self, Window};
 use crate::depot;
+use crate::depot::window::{self, Window};
 use crate::span::central;
 use crate::span::live;
 use crate::span::slab::Slab;
@@ -176,7 +176,7 @@ fn load(t: Tls, h: &mut HotClass, c: Class, w: Window, newest: usize, oldest: us
     h.out_newest = newest as u8;
     let p = w.get(oldest);
     t.set_top(c, w.slot_number(oldest) - 1);
-    crate::front::pointer(p)
+    crate::space::pointer(p)
 }
 
 /// The incoming window of hot class `c` is full: makes room for one block at least. False without memory for an empty

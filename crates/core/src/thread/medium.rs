@@ -64,7 +64,7 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
         return if got == 0 {
             null_mut()
         } else {
-            crate::front::pointer(out[0])
+            crate::space::pointer(out[0])
         };
     };
     let k = c - FAST_COUNT;
@@ -74,7 +74,7 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
     if *count > 0 {
         *count -= 1;
         m.bytes -= size;
-        return crate::front::pointer(slots.get(*count as usize).copied().unwrap_or(0));
+        return crate::space::pointer(slots.get(*count as usize).copied().unwrap_or(0));
     }
     let got = central::take_common(
         c,
@@ -91,7 +91,7 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
     }
     *count = got as u8 - 1;
     m.bytes += (got - 1) * size;
-    crate::front::pointer(out[0])
+    crate::space::pointer(out[0])
 }
 
 /// Takes a freed block whose state byte the caller has checked. True: it is here already (a double free).
@@ -164,10 +164,10 @@ pub fn drain(cache: &mut Cache) {
 /// # Safety
 /// `m` is null or a registered cache's.
 pub unsafe fn bytes(m: *const Medium) -> usize {
-    // SAFETY: the caller's promise; a racy read of one word.
     if m.is_null() {
         0
     } else {
+        // SAFETY: the caller's promise; a racy read of one word.
         unsafe { (&raw const (*m).bytes).read_volatile() }
     }
 }

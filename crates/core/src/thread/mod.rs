@@ -1,8 +1,8 @@
 //! The thread cache: what makes `malloc` and `free` a few instructions.
 //!
 //! ```text
-//! TLS, 512 B          cache, 512 B, every thread      hot part, 2 KiB, threads that do much
-//! limit, tops, tags   stash and heat per class   ->   per class: held slab, own slabs, spare windows; outbox
+//! TLS, 832 B          cache, 512 B, every thread      hot part, 2 KiB, threads that do much
+//! limit, tops, heads,  stash and heat per class   ->   per class: held slab, own slabs, spare windows; outbox
 //! ```
 //! A class is *cold* in a thread until it was used `HEAT` times: blocks come and go one by one, so that 2000 threads
 //! with a few objects each cost next to nothing. Then it gets a window (`window`), filled by `refill`, emptied by
@@ -16,6 +16,4 @@ pub mod gate;
 pub mod magazine;
 pub mod medium;
 pub mod outbox;
-pub mod registry;
 pub mod tls;
-pub mod window;

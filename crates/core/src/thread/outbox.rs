@@ -4,7 +4,8 @@
 //! A block in the outbox has state FREE: a second free of it is caught at once.
 
 use super::cache::{Cache, Hot, hot_of, hot_part};
-use super::{flush, window};
+use super::flush;
+use crate::depot::window;
 use crate::sync::Ordering::*;
 use core::sync::atomic::compiler_fence;
 
@@ -84,20 +85,17 @@ pub fn end(cache: &mut Cache) {
 pub unsafe fn drain_other(cache: *mut Cache, scratch: window::Window) -> bool {
     // SAFETY: the caller's promise; only atomics and, inside the gate, the outbox are touched.
     unsafe {
-        let hot = (*(&raw const (*cache).hot)).load(Acquire);
-        if hot.is_null()
-            || (*hot).outbox.is_null()
-            || (*(&raw const (*hot).outbox_count)).load(Relaxed) == 0
-        {
+        let hot = (*cache).hot.load(Acquire);
+        if hot.is_null() || (*hot).outbox.is_null() || (*hot).outbox_count.load(Relaxed) == 0 {
             return true;
         }
-        let gate = &*(&raw const (*hot).gate);
+        let gate = &(*hot).gate;
         if !gate.close(aethalloc_sys::process::barrier_all_threads) {
             return false;
         }
-        let n = (*(&raw const (*hot).outbox_count)).swap(0, Relaxed) as usize;
+        let n = (*hot).outbox_count.swap(0, Relaxed) as usize;
         flush::blocks(scratch, (*hot).outbox, n, 0);
-        crate::stats::put_for_others(n);
+        crate::span::live::put_for_others(n);
         gate.reopen();
     }
     true

@@ -101,6 +101,10 @@ macro_rules! field {
         }
         #[doc = $doc]
         #[inline(always)]
+        #[allow(
+            clippy::not_unsafe_ptr_arg_deref,
+            reason = "the value is stored, not dereferenced"
+        )]
         pub fn $set(self, v: $type) {
             // SAFETY: as in the getter.
             unsafe { self.0.add($at).cast::<$type>().write(v) }

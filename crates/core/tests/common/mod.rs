@@ -90,7 +90,7 @@ impl Object {
     }
     /// Its pointer.
     pub fn pointer(&self) -> *mut u8 {
-        aethalloc_core::front::pointer(self.address)
+        aethalloc_core::space::pointer(self.address)
     }
     /// Word `i` of its pattern.
     fn word(&self, i: usize) -> u64 {

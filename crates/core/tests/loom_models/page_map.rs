@@ -45,6 +45,7 @@ impl Space {
     fn check(&self) {
         // SAFETY: published; loom checks it.
         assert_eq!(
+            // SAFETY: loom checks that no write races with this read.
             self.descriptor.with(|d| unsafe { *d }),
             7,
             "an entry led to an unfinished descriptor"

@@ -3,11 +3,10 @@
 //! An id is in use while page-map entries may bear it: it is given back only after every slab of the thread became
 //! common (`central::disown`). Slots: a cache's address, or `next free id << 1 | 1`.
 
-use super::cache::{Cache, Hot};
+use super::central::Owned;
 use crate::space::{entry, meta};
-use crate::span::central::Owned;
-use crate::sync::{AtomicU32, Ordering::*};
-use aethalloc_base::class::Class;
+use crate::sync::{AtomicPtr, AtomicU32, Ordering::*};
+use aethalloc_base::class::{Class, FAST_COUNT};
 use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
 
@@ -19,13 +18,23 @@ static TOP: AtomicU32 = AtomicU32::new(1);
 /// Caches registered now.
 static LIVE: AtomicU32 = AtomicU32::new(0);
 
+/// What a thread cache begins with: all that slabs need to know of their owner.
+#[repr(C)]
+pub struct Owner {
+    /// Zero: caches share their pool with descriptors, whose first word is a claim; to a stale reader of one this place
+    /// is no slab.
+    _no_claim: u64,
+    /// Lists of own slabs by fast class, null until the thread is busy.
+    pub lists: AtomicPtr<Owned>,
+}
+
 /// The registry's lock (the fork handlers take it).
 pub fn lock() -> &'static Lock {
     &LOCK
 }
 
 /// Registers a cache; its id.
-pub fn register(cache: *mut Cache) -> Option<u32> {
+pub fn register(owner: *mut Owner) -> Option<u32> {
     let _held = LOCK.take();
     let free = FREE.load(Relaxed);
     let id = if free != 0 { free } else { TOP.load(Relaxed) };
@@ -39,7 +48,7 @@ pub fn register(cache: *mut Cache) -> Option<u32> {
         TOP.store(id + 1, Relaxed);
     }
     // ORDERING: Release, pairs with Acquire in `get`.
-    slot.store(cache.cast(), Release);
+    slot.store(owner.cast(), Release);
     LIVE.fetch_add(1, Relaxed);
     Some(id)
 }
@@ -59,7 +68,7 @@ pub fn unregister(id: u32) {
 
 /// The cache with `id`, null if none.
 #[inline]
-pub fn get(id: u32) -> *mut Cache {
+pub fn get(id: u32) -> *mut Owner {
     if id == 0 || id >= TOP.load(Relaxed) {
         return null_mut();
     }
@@ -75,17 +84,26 @@ pub fn get(id: u32) -> *mut Cache {
 /// The lists of own slabs of thread `id` and class `c`; `None` for tags that are no thread.
 #[inline]
 pub fn owned(id: u32, c: Class) -> Option<&'static Owned> {
-    let cache = get(id);
-    if cache.is_null() {
+    let owner = get(id);
+    if owner.is_null() || c >= FAST_COUNT {
         return None;
     }
-    // SAFETY: a registered cache and its hot part live until `unregister`, which comes after `disown`; callers hold the
-    // class lock, and found the id in a slab of that class that `disown` has not reached yet, or own the cache.
-    unsafe { Hot::owned((*(&raw const (*cache).hot)).load(Acquire), c) }
+    // SAFETY: a registered owner and its lists live until `unregister`, which comes after `disown`; callers hold the
+    // class lock, and found the id in a slab of that class that `disown` has not reached yet, or are the thread.
+    // Everything reached is atomic.
+    unsafe {
+        // ORDERING: Acquire, pairs with the thread's Release: the lists are zero before they are seen.
+        let lists = (*owner).lists.load(Acquire);
+        if lists.is_null() {
+            None
+        } else {
+            Some(&*lists.add(c))
+        }
+    }
 }
 
 /// Every registered cache, for statistics, drains and a fork's child.
-pub fn each(mut f: impl FnMut(*mut Cache)) {
+pub fn each(mut f: impl FnMut(*mut Owner)) {
     for id in 1..TOP.load(Acquire) {
         let cache = get(id);
         if !cache.is_null() {
