@@ -1,7 +1,7 @@
 //! Large objects: a run of units each, published in the page map by its first unit.
 //!
 //! Cost: the page heap's lock (~50 ns) and the page faults of what is touched. `realloc` grows in place where the next
-//! units are free, else moves pages instead of bytes from [`MOVE_BYTES`] on.
+//! units are free, else moves pages instead of bytes from `MOVE_BYTES` on.
 
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};

@@ -29,7 +29,7 @@ pub const WIDE_MAP: usize = WIDE_UNITS * 8;
 /// No pointer of user space is within 16 TiB above this.
 const IMPOSSIBLE: usize = 1 << 63;
 
-/// What the fast path of free measures pointers against; [`IMPOSSIBLE`] before the space exists and when it is narrow.
+/// What the fast path of free measures pointers against; `IMPOSSIBLE` before the space exists and when it is narrow.
 pub static FAST_BASE: AtomicUsize = AtomicUsize::new(IMPOSSIBLE);
 
 static STATE: AtomicU8 = AtomicU8::new(0);

@@ -2,7 +2,7 @@
 //!
 //! Free runs are bounded by the page heap; free blocks inside slabs that are in use are not, and when a program drops
 //! most of what it held, most pages of such slabs may be empty. So the frees themselves watch the sum: when it has
-//! fallen by [`FALL`] bytes and a quarter since its last peak, the freeing thread purges the empty pages of all slabs,
+//! fallen by `FALL` bytes and a quarter since its last peak, the freeing thread purges the empty pages of all slabs,
 //! once. A program in a steady state never does.
 //!
 //! Cost: one shared counter per refill or flush of a magazine (not per block).
