@@ -198,6 +198,25 @@ fn free_behind_the_only_block() {
     });
 }
 
+/// Behind a slab's last block, where one more would not fit.
+#[test]
+fn free_in_the_tail_of_a_slab() {
+    test_library(|| {
+        let program = Source::c("misuse_free_tail").build()?;
+        for size in [48, 320, 608] {
+            ends_with(
+                program.preloaded().arg(size.to_string()),
+                |address, class| {
+                    format!(
+                        "invalid free of {address} \\(not the start of a block, size class {class}\\)"
+                    )
+                },
+            );
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn realloc_of_a_freed_block() {
     test_library(|| {

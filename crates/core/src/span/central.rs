@@ -124,6 +124,10 @@ fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> {
         };
     }
     let slab = Slab::at(crate::space::meta::reference(place.as_ptr()));
+    if super::slab::has_tail(c) {
+        slab.state(s.words, s.blocks)
+            .store(super::slab::FREE, Relaxed);
+    }
     slab.unit.store(run.first as u32, Relaxed);
     slab.owner.store(owner, Relaxed);
     slab.claim.acquire(c, holder);

@@ -62,9 +62,15 @@ pub struct Slab {
 }
 const _: () = assert!(size_of::<Slab>() == 64);
 
-/// Bytes of a descriptor of class `c`.
+/// Bytes of a descriptor of class `c`. Where a slab has a tail too short for a block, one more state byte says FREE for
+/// it for ever, so that `free` of an address there is refused without a test of its own.
 pub const fn descriptor_size(c: Class) -> usize {
-    64 + class::words(c) * 8 + class::blocks(c)
+    64 + class::words(c) * 8 + class::blocks(c) + has_tail(c) as usize
+}
+
+/// The unit is not a whole number of blocks.
+pub const fn has_tail(c: Class) -> bool {
+    class::blocks(c) * class::size(c) != aethalloc_base::units::UNIT
 }
 
 /// Pool of the descriptors of each class.
