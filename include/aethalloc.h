@@ -32,8 +32,8 @@ extern "C" {
 
 /* ---- Freeing with a known size (C23) -------------------------------------------------------------------------- */
 
-/* free(ptr), by a caller that knows the size it asked for. A wrong size is ignored; with the option hardened it ends
- * the process. ptr may be null. errno is kept. */
+/* free(ptr), by a caller that knows the size it asked for. The size is ignored: the allocator knows it.
+ * ptr may be null. errno is kept. */
 void free_sized(void *ptr, size_t size) AETHALLOC_NOTHROW;
 
 /* The same for an object of aligned_alloc(alignment, size). */
