@@ -1,5 +1,5 @@
 /* The system's malloc with 50 ns spent in each call of malloc and free: a known difference that the bench must
- * find (`aethalloc-bench self-check`). The constructor times short spins of two lengths as malloc will use them, one
+ * find (`aethalloc bench self-check`). The constructor times short spins of two lengths as malloc will use them, one
  * call after the other, and solves for the length that takes 50 ns, call and loop exit included. */
 #define _GNU_SOURCE
 #include <stddef.h>

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Set by `aethalloc bench`, which has just built everything: the checkout's folder.
+const BUILT: &str = "AETHALLOC_BENCH_CHECKOUT";
+
 /// A checkout whose programs and libraries are built.
 #[derive(Debug)]
 pub struct Checkout {
@@ -15,11 +18,14 @@ pub struct Checkout {
 
 impl Checkout {
     /// Finds the checkout around the current folder or this program, and builds what the bench needs
-    /// (unless `build` is false: then it takes what lies beside this program).
+    /// (unless `build` is false or `aethalloc bench` has done so: then it takes what lies beside this program).
     pub fn open(build: bool) -> Result<Checkout, String> {
         let exe = std::env::current_exe().map_err(|e| format!("own path: {e}"))?;
         let here = std::env::current_dir().map_err(|e| format!("current folder: {e}"))?;
-        let root = find_root(&here)
+        let told = std::env::var_os(BUILT).map(PathBuf::from);
+        let build = build && told.is_none();
+        let root = told
+            .or_else(|| find_root(&here))
             .or_else(|| find_root(&exe))
             .ok_or("not inside a checkout: the bench builds its peers from source (run it in the repository)")?;
         let bin_dir = exe.parent().unwrap_or(Path::new("/")).to_path_buf();

@@ -1,9 +1,9 @@
 //! `aethalloc`: run unmodified programs on the Aethalloc allocator.
 //!
 //! ```text
-//! main ─> commands/{run,demo,demo_pipeline}     one file per subcommand
+//! main ─> commands/{run,demo,demo_pipeline,bench}   one file per subcommand
 //!           │
-//!           ├─ locate     which libaethalloc.so (in a checkout: builds it)
+//!           ├─ locate     which libaethalloc.so and which bench (in a checkout: builds them)
 //!           ├─ preload    would the loader really preload it into this program?
 //!           ├─ child      exec, or start and supervise a child
 //!           ├─ stats_file what the library reported from inside the processes

@@ -1,5 +1,6 @@
 //! The subcommands, one per file: arguments and what they do.
 
+mod bench;
 mod demo;
 mod demo_pipeline;
 mod run;
@@ -15,6 +16,7 @@ use crate::fail::{Failure, Outcome};
 pub enum Command {
     Run(run::Args),
     Demo(demo::Args),
+    Bench(bench::Args),
     #[command(hide = true)]
     DemoPipeline(demo_pipeline::Args),
 }
@@ -24,6 +26,7 @@ pub fn dispatch(command: Command) -> Outcome<ExitCode> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::DemoPipeline(args) => demo_pipeline::run(args),
     }
 }

@@ -11,6 +11,8 @@ use crate::fail::{Failure, Outcome, note};
 /// The workspace member that makes the library, and its package name.
 const MEMBER: &str = "crates/abi";
 const PACKAGE: &str = "aethalloc-abi";
+/// The package of the bench.
+const BENCH_PACKAGE: &str = "aethalloc-bench";
 /// As new as the last time that cargo found the library up to date; lies beside it.
 const STAMP: &str = ".libaethalloc-checked";
 /// Cargo puts this file into every target folder.
@@ -61,7 +63,7 @@ impl Checkout {
         let built = self.target.join("release").join(name);
         if !self.is_fresh(&built) {
             let began = SystemTime::now();
-            self.build(name)?;
+            self.build(name, &[PACKAGE])?;
             // Cargo leaves the library as it is when a newer file changes nothing. Without the stamp it would be asked
             // again on every run, and no more than that happens where the stamp cannot be written.
             let _ =
@@ -75,6 +77,23 @@ impl Checkout {
                 built.display()
             )))
         }
+    }
+
+    /// The bench, built with the library and everything else that it starts. Cargo is always asked: beside the
+    /// minutes of a measurement that costs nothing.
+    pub fn bench(&self, name: &str) -> Outcome<PathBuf> {
+        self.build(name, &[PACKAGE, BENCH_PACKAGE])?;
+        Ok(self.target.join("release").join(name))
+    }
+
+    /// The folder with the workspace.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The target folder.
+    pub fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Is `built`, or cargo's last look at it, newer than every source that cargo's dependency file names, and than all
@@ -101,13 +120,17 @@ impl Checkout {
             .all(|source| modified(&source).is_some_and(|changed| changed < made))
     }
 
-    fn build(&self, name: &str) -> Outcome<()> {
+    fn build(&self, name: &str, packages: &[&str]) -> Outcome<()> {
+        let packages: Vec<&str> = packages.iter().flat_map(|p| ["-p", p]).collect();
         note(format_args!(
-            "building {name} (cargo build --release -p {PACKAGE})"
+            "building {name} (cargo build --release {})",
+            packages.join(" ")
         ));
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(&cargo)
-            .args(["build", "--release", "-p", PACKAGE, "--target-dir"])
+            .args(["build", "--release"])
+            .args(&packages)
+            .arg("--target-dir")
             .arg(&self.target)
             .current_dir(&self.root)
             .env_remove("LD_PRELOAD")

@@ -1,4 +1,4 @@
-//! Which `libaethalloc.so`.
+//! Which `libaethalloc.so`, and which bench.
 //!
 //! ```text
 //! --lib PATH ─> AETHALLOC_LIB ─> in a source checkout: build it ─> ../lib/ ─> ../lib/aethalloc/ ─> beside the command
@@ -26,6 +26,12 @@ const NAME: &str = "libaethalloc.so";
 const VARIABLE: &str = "AETHALLOC_LIB";
 /// Where an installed command finds its library, from the folder that the command lies in.
 const BESIDE: [&str; 3] = ["../lib", "../lib/aethalloc", "."];
+/// The bench's file name.
+const BENCH: &str = "aethalloc-bench";
+/// Tells the bench that this command has just built it and all that it needs, and in which checkout.
+const BENCH_CHECKOUT: &str = "AETHALLOC_BENCH_CHECKOUT";
+/// Where cargo, and so the bench, keeps what it builds.
+const TARGET: &str = "CARGO_TARGET_DIR";
 
 /// A library that the loader can preload.
 #[derive(Debug)]
@@ -42,8 +48,7 @@ pub fn library(given: Option<&Path>) -> Outcome<Library> {
     if let Some(path) = given.or(variable.as_deref().map(Path::new)) {
         return Library::open(path);
     }
-    let command = env::current_exe()
-        .map_err(|e| Failure::own(format!("cannot find out where this command lies: {e}")))?;
+    let command = command()?;
     if let Some(checkout) = Checkout::of(&command) {
         return Library::open(&checkout.library(NAME)?);
     }
@@ -61,6 +66,45 @@ pub fn library(given: Option<&Path>) -> Outcome<Library> {
             },
             |path| Library::open(&path.canonicalize().unwrap_or(path)),
         )
+}
+
+/// The bench, and what it must find in its environment.
+#[derive(Debug)]
+pub struct Bench {
+    /// The program.
+    pub path: PathBuf,
+    /// Variables to set.
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
+/// Finds the bench: in a source checkout it is built first, an installed command takes the one beside it.
+pub fn bench() -> Outcome<Bench> {
+    let command = command()?;
+    if let Some(checkout) = Checkout::of(&command) {
+        return Ok(Bench {
+            path: checkout.bench(BENCH)?,
+            environment: vec![
+                (BENCH_CHECKOUT, checkout.root().into()),
+                (TARGET, checkout.target().into()),
+            ],
+        });
+    }
+    let path = command.with_file_name(BENCH);
+    if !path.is_file() {
+        return Err(Failure::own(format!(
+            "{BENCH} is not in {}: the bench is part of a source checkout (cargo run --release -- bench)",
+            command.parent().unwrap_or(Path::new("/")).display()
+        )));
+    }
+    Ok(Bench {
+        path,
+        environment: Vec::new(),
+    })
+}
+
+fn command() -> Outcome<PathBuf> {
+    env::current_exe()
+        .map_err(|e| Failure::own(format!("cannot find out where this command lies: {e}")))
 }
 
 impl Library {
