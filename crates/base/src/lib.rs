@@ -4,6 +4,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod bounds;
 pub mod class;
 pub mod options;
 pub mod policy;

@@ -7,8 +7,9 @@ use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
 use crate::space::{self};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
+use aethalloc_base::bounds;
 use aethalloc_base::options::Key;
-use aethalloc_base::units::{PAGE, UNIT, round_up, units_for};
+use aethalloc_base::units::{PAGE, UNIT, units_for};
 use aethalloc_sys::memory::{self, Moved};
 use core::ptr::null_mut;
 
@@ -29,9 +30,10 @@ pub fn stats() -> (usize, usize, u64) {
 
 /// An object of `size` bytes at a multiple of `align` (a power of two, at least [`UNIT`]); null when memory is out.
 pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
-    let Some(bytes) = round_up(size.max(1), PAGE) else {
+    let Some((bytes, own_align)) = bounds::run(size) else {
         return null_mut();
     };
+    let align = align.max(own_align);
     if bytes > isize::MAX as usize || align > isize::MAX as usize || !space::ready() {
         return null_mut();
     }
@@ -92,9 +94,12 @@ pub fn free(unit: usize, pages: usize) -> bool {
 
 /// Resizes in place; false if the object has to move.
 pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
-    let Some(bytes) = round_up(size, PAGE) else {
+    let Some((bytes, align)) = bounds::run(size) else {
         return false;
     };
+    if !space::address_of(unit).addr().is_multiple_of(align) {
+        return false;
+    }
     let (old, new) = (units_for(pages * PAGE), units_for(bytes));
     let mut run = Run {
         first: unit,

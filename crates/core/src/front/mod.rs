@@ -14,7 +14,7 @@ use crate::sync::Ordering::*;
 use crate::violation::{self, Verb};
 use crate::{foreign, thread};
 use aethalloc_base::class::{self, SMALL_MAX};
-use aethalloc_base::units::{GRANULE, PAGE, UNIT, round_up};
+use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 
 pub use fast::{allocate, allocate_or, deallocate, deallocate_suspect};
 pub use small::{allocate_slow, deallocate_slow};
@@ -153,7 +153,7 @@ pub fn good_size(size: usize, align: usize) -> usize {
     if align > 1 << 40 || size > isize::MAX as usize {
         0
     } else {
-        round_up(size.max(1), PAGE).unwrap_or(0)
+        aethalloc_base::bounds::run(size).map_or(0, |(bytes, _)| bytes)
     }
 }
 
