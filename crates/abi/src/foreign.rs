@@ -1,5 +1,6 @@
 //! Who else hands out memory in this process: looked up once, in the constructor, because dlsym allocates and locks.
 
+use crate::deepbind;
 use crate::weak::weak_fn;
 use aethalloc_core::foreign::{self, Free, Realloc, UsableSize};
 use core::ffi::{c_char, c_void};
@@ -46,17 +47,20 @@ pub fn resolve() {
         return foreign::rule_out();
     }
     MALLINFO2.store(find(handle, c"mallinfo2"), Relaxed);
+    let [free, realloc, usable_size] =
+        [c"free", c"realloc", c"malloc_usable_size"].map(|name| find(handle, name).cast_const());
     // SAFETY: the C library's functions have these types; null is `None`.
     unsafe {
         foreign::register(
-            core::mem::transmute::<*mut c_void, Option<Free>>(find(handle, c"free")),
-            core::mem::transmute::<*mut c_void, Option<Realloc>>(find(handle, c"realloc")),
-            core::mem::transmute::<*mut c_void, Option<UsableSize>>(find(
-                handle,
-                c"malloc_usable_size",
-            )),
+            core::mem::transmute::<*const c_void, Option<Free>>(free),
+            core::mem::transmute::<*const c_void, Option<Realloc>>(realloc),
+            core::mem::transmute::<*const c_void, Option<UsableSize>>(usable_size),
             holds_memory,
         );
+    }
+    // Loaded late, the program's own allocator is not ours to replace.
+    if handle == next {
+        deepbind::prepare([free, realloc, usable_size]);
     }
 }
 

@@ -4,6 +4,7 @@ use core::ffi::c_int;
 
 use aethalloc_core::front;
 
+use crate::deepbind;
 use crate::fail::{invalid_argument, malloc_failed, or_enomem};
 use crate::os;
 
@@ -11,12 +12,26 @@ use crate::os;
 pub const MAX_OBJECT: usize = isize::MAX as usize;
 
 /// `void *calloc(size_t count, size_t size)`
+///
+/// Naked to see who calls: `deepbind` wants to know when the loader opens a library.
+#[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut u8 {
-    match count.checked_mul(size) {
-        Some(bytes) => or_enomem(front::allocate_zeroed(bytes)),
-        None => malloc_failed(),
+    #[cfg(target_arch = "x86_64")]
+    core::arch::naked_asm!("mov rdx, qword ptr [rsp]", "jmp {}", sym calloc_for);
+    #[cfg(target_arch = "aarch64")]
+    core::arch::naked_asm!("mov x2, x30", "b {}", sym calloc_for);
+}
+
+/// `calloc` called from the code at `caller`.
+extern "C" fn calloc_for(count: usize, size: usize, caller: usize) -> *mut u8 {
+    let Some(bytes) = count.checked_mul(size) else {
+        return malloc_failed();
+    };
+    if bytes > deepbind::DESCRIPTOR && deepbind::is_loader(caller) {
+        deepbind::library_opens();
     }
+    or_enomem(front::allocate_zeroed(bytes))
 }
 
 /// `realloc` with glibc's answer to size 0: the object is freed, the result is null.

@@ -12,6 +12,8 @@
 //! ctl/     mallctl mallctlnametomib mallctlbymib
 //! report/  malloc_stats malloc_info mallinfo mallinfo2 mallopt
 //! life     constructor and destructor of the library
+//! foreign  who else hands out memory here
+//! deepbind one `free` also for libraries opened with RTLD_DEEPBIND
 //! os       errno, page size
 //! weak     weak references to symbols that may be absent
 //! ```
@@ -26,6 +28,7 @@
 
 mod cpp;
 mod ctl;
+mod deepbind;
 mod fail;
 mod foreign;
 mod heap;

@@ -21,6 +21,8 @@ static REALLOC: AtomicPtr<()> = AtomicPtr::new(null_mut());
 static USABLE: AtomicPtr<()> = AtomicPtr::new(null_mut());
 static HOLDS: AtomicPtr<()> = AtomicPtr::new(null_mut());
 static WARNED: AtomicBool = AtomicBool::new(false);
+/// The other allocator has held memory.
+static HELD: AtomicBool = AtomicBool::new(false);
 /// Another allocator may exist (false: every pointer outside the arenas is misuse).
 static POSSIBLE: AtomicBool = AtomicBool::new(true);
 
@@ -51,8 +53,12 @@ fn judge(verb: Verb, p: usize) {
     if !holds.is_null() {
         // SAFETY: only `register` sets it, from a `HoldsMemory`.
         let holds: HoldsMemory = unsafe { core::mem::transmute(holds) };
-        if !holds() {
-            violation::not_ours(verb, p);
+        // Asked until the first yes: glibc walks all its free lists to answer.
+        if !HELD.load(Relaxed) {
+            if !holds() {
+                violation::not_ours(verb, p);
+            }
+            HELD.store(true, Relaxed);
         }
     }
 }

@@ -65,6 +65,21 @@ fn plug_ins() {
     });
 }
 
+/// Its own calls go to glibc's functions first, libc's own to ours: blocks of both allocators meet in one `free`.
+#[test]
+fn plug_ins_with_deep_binding() {
+    test(|| {
+        let plugin = Source::c("life_deepbind_plugin").build_shared()?;
+        let host = Source::c("life_deepbind").build()?;
+        on_both(&host, |run| run.arg(plugin.path()));
+        if !oracle_only() {
+            let host = Source::c("life_deepbind").build_with_archive()?;
+            host.as_built().arg(plugin.path()).finish().succeeded();
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn frees_after_thread_teardown() {
     test(|| plain(Source::c("life_key_destructors")));
