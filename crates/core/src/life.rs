@@ -39,9 +39,8 @@ pub unsafe fn start(environment: *const *const u8) {
     }
     // SAFETY: the caller's promise.
     unsafe { read_options(environment) };
-    if !space::ready() {
-        return;
-    }
+    // If the system grants no space now, a later call may get one: what follows is needed then.
+    space::ready();
     keep_path();
     watch_raw_forks();
     // SAFETY: plain registrations; both may allocate, through us, which works by now.

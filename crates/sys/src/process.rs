@@ -132,15 +132,30 @@ pub fn barrier_all_threads() -> bool {
     }
 }
 
-/// Waits on the futex `word` while it holds `value`. May return early.
+/// Waits on the futex `word` while it holds `value`, a tenth of a second at most. May return early.
+///
+/// The limit bounds what a wake costs that the system did not carry out; where it refuses to wait at all, another
+/// thread gets its turn.
 pub fn futex_wait(word: &core::sync::atomic::AtomicU32, value: u32) {
-    // SAFETY: the kernel reads the word, which outlives the call.
-    let _ = unsafe {
+    const REFUSED: [Errno; 2] = [1, 38]; // EPERM, ENOSYS
+    let time = [0usize, 100_000_000];
+    // SAFETY: the kernel reads the word and the time, which outlive the call.
+    let answer = unsafe {
         call6(
             nr::FUTEX,
-            [word.as_ptr() as usize, 128, value as usize, 0, 0, 0],
+            [
+                word.as_ptr() as usize,
+                128,
+                value as usize,
+                time.as_ptr() as usize,
+                0,
+                0,
+            ],
         )
     };
+    if answer.is_err_and(|errno| REFUSED.contains(&errno)) {
+        yield_now();
+    }
 }
 
 /// Wakes up to `n` waiters of the futex `word`.

@@ -17,11 +17,13 @@
 //! | `AETHALLOC_LIB`, `AETHALLOC_A` | test these files; neither is built |
 //! | `AETHALLOC_ORACLE=1` | run the oracle alone: checks the tests, needs no library |
 //! | `AETHALLOC_QUICK=1`, `AETHALLOC_TEST_LEVEL=quick` | shorter stress |
+//! | `AETHALLOC_TEST_LEVEL=full` | longer runs, every place of a fault instead of some |
 //! | `AETHALLOC_SEED=N` | repeat a random test |
 //! | `AETHALLOC_ALLOW_MISSING=1` | a missing tool skips its tests (`skipped: reason`) instead of failing them; so does `AETHALLOC_TEST_ALLOW_MISSING=1` |
 
 mod active;
 pub mod disassembly;
+pub mod kernel;
 mod library;
 mod program;
 mod run;
@@ -34,6 +36,6 @@ pub use active::Active;
 pub use library::Library;
 pub use program::{Language, Program, Source};
 pub use run::{Finished, Limit, Run};
-pub use settings::{oracle_only, quick, seed, stress_seconds};
+pub use settings::{full, oracle_only, quick, seed, stress_seconds};
 pub use tools::Tool;
 pub use verdict::{Missing, test, test_library};

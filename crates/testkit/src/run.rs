@@ -10,6 +10,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use regex::Regex;
+
+use crate::Library;
+use crate::kernel::{self, Call, Filter, LIBRARY_CALLS, Refusal, Traced, Verdict};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
 
 /// Long enough for the slowest machine, short enough to notice a deadlock.
@@ -121,19 +124,76 @@ impl Run {
         self
     }
 
+    /// Has the named system calls fail in the program and in all it starts.
+    pub fn refuse(self, refusals: &[Refusal]) -> Self {
+        let filter = Filter::refusing(refusals);
+        self.prepare(&format!("{refusals:?}"), move || filter.install())
+    }
+
+    /// Lets `action` run in the child before the program starts; `what` names it in messages. It makes system calls
+    /// and nothing else.
+    pub fn prepare(
+        mut self,
+        what: &str,
+        action: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let _ = write!(self.name, " [{what}]");
+        // SAFETY: between fork and exec, only system calls are made.
+        unsafe { self.command.pre_exec(action) };
+        self
+    }
+
+    /// Runs it; `judge` says what becomes of each system call that the library makes.
+    ///
+    /// # Panics
+    /// As [`Run::finish`].
+    pub fn finish_traced(mut self, judge: &mut dyn FnMut(&Call) -> Verdict) -> (Finished, Traced) {
+        let filter = Filter::tracing(LIBRARY_CALLS.iter().map(|call| call.number));
+        // SAFETY: between fork and exec, only system calls are made.
+        unsafe {
+            self.command.pre_exec(move || {
+                kernel::arm()?;
+                filter.install()
+            });
+        }
+        let (child, mut stdout, mut stderr, start) = self.start();
+        let pid = child.id() as i32;
+        let library = Library::get().so.display().to_string();
+        let guard = Watchdog::new(pid, self.timeout);
+        let (status, traced) = kernel::follow(pid, &library, judge);
+        let late = guard.done();
+        println!(
+            "traced: {} ({status}, {} calls, {} refused)",
+            self.name, traced.calls, traced.refused
+        );
+        let finished = Finished {
+            title: self.name,
+            status,
+            stdout: read(&mut stdout),
+            stderr: read(&mut stderr),
+            elapsed: start.elapsed(),
+        };
+        assert!(!late, "{}", finished.describe("did not end in time"));
+        (finished, traced)
+    }
+
+    fn start(&mut self) -> (Child, File, File, Instant) {
+        let (stdout, stderr) = (scratch(), scratch());
+        self.command.stdout(handle(&stdout)).stderr(handle(&stderr));
+        let start = Instant::now();
+        match self.command.spawn() {
+            Ok(child) => (child, stdout, stderr, start),
+            Err(error) => panic!("{} does not start: {error}", self.name),
+        }
+    }
+
     /// Runs it.
     ///
     /// # Panics
     /// If it does not start, or does not end in time (it is killed then, with its children).
     pub fn finish(mut self) -> Finished {
-        let mut stdout = scratch();
-        let mut stderr = scratch();
-        self.command.stdout(handle(&stdout)).stderr(handle(&stderr));
-        let start = Instant::now();
-        let mut child = match self.command.spawn() {
-            Ok(child) => Group(child),
-            Err(error) => panic!("{} does not start: {error}", self.name),
-        };
+        let (child, mut stdout, mut stderr, start) = self.start();
+        let mut child = Group(child);
         let status = loop {
             match child.0.try_wait() {
                 Ok(Some(status)) => break status,
@@ -233,6 +293,32 @@ impl Drop for Group {
             let _ = kill_process_group(leader, Signal::KILL);
         }
         let _ = self.0.wait();
+    }
+}
+
+/// Kills a process group that does not end in time, while its caller waits for it.
+struct Watchdog {
+    ended: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<bool>,
+}
+
+impl Watchdog {
+    fn new(leader: i32, time: Duration) -> Self {
+        let (ended, wait) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let late = wait.recv_timeout(time) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            if let (true, Some(leader)) = (late, Pid::from_raw(leader)) {
+                let _ = kill_process_group(leader, Signal::KILL);
+            }
+            late
+        });
+        Self { ended, thread }
+    }
+
+    /// True if it had to act.
+    fn done(self) -> bool {
+        let _ = self.ended.send(());
+        self.thread.join().unwrap_or(true)
     }
 }
 

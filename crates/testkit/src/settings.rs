@@ -12,6 +12,11 @@ pub fn quick() -> bool {
         || std::env::var("AETHALLOC_TEST_LEVEL").is_ok_and(|level| level == "quick")
 }
 
+/// Long runs are asked for.
+pub fn full() -> bool {
+    std::env::var("AETHALLOC_TEST_LEVEL").is_ok_and(|level| level == "full")
+}
+
 /// Only the oracle is to be run: no library is looked for.
 pub fn oracle_only() -> bool {
     is_set("AETHALLOC_ORACLE")

@@ -212,3 +212,13 @@ fn locked_pages_are_reused() {
 fn figures_in_a_child_with_threads() {
     test(|| plain(Source::c("life_fork_figures")));
 }
+
+/// A library that comes when all thread-specific keys are taken is not told when threads end.
+#[test]
+fn no_thread_specific_keys() {
+    test_library(|| {
+        let host = Source::c("life_no_keys").build()?;
+        host.as_built().arg(&Library::get().so).finish().succeeded();
+        Ok(())
+    });
+}

@@ -148,7 +148,10 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
             free_at(to);
             return null_mut();
         }
-        Moved::Lost => return null_mut(), // the run stays taken for ever
+        Moved::Lost => {
+            forget(to);
+            return null_mut();
+        }
     }
     MOVES.fetch_add(1, Relaxed);
     if entry::take_large(unit, pages).is_some() {
@@ -162,6 +165,18 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
         });
     }
     to
+}
+
+/// Nothing is at `p` any more, and its run stays taken for ever.
+#[cold]
+fn forget(p: *mut u8) {
+    if let Some(u) = space::unit_of(p.addr())
+        && let Kind::Large { pages } = entry::load(u)
+        && entry::take_large(u, pages).is_some()
+    {
+        BYTES.fetch_sub(pages * PAGE, Relaxed);
+        COUNT.fetch_sub(1, Relaxed);
+    }
 }
 
 fn free_at(p: *mut u8) {

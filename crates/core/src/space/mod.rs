@@ -45,6 +45,9 @@ static WAITING: AtomicBool = AtomicBool::new(false);
 /// Units that the page map has room for.
 static MAX_UNITS: AtomicUsize = AtomicUsize::new(0);
 
+/// Narrow only: the address space that the process may have, as far as could be found out at the start.
+static ROOM: AtomicUsize = AtomicUsize::new(0);
+
 const EXTRA: usize = 256;
 /// Arenas after the first (narrow only): address, first unit, units. Written once each, before [`EXTRAS`] counts it.
 static EXTRA_BASE: [AtomicPtr<u8>; EXTRA] = [const { AtomicPtr::new(null_mut()) }; EXTRA];
@@ -125,8 +128,23 @@ fn copy_tables(base: *mut u8) {
     }
 }
 
+/// What the system grants at once, when no limit can be read: half of 64 GiB, and so on.
+fn granted() -> usize {
+    let mut size = 64 << 30;
+    while size > 1 << 20 {
+        size /= 2;
+        if let Ok(at) = memory::map(size, Access::None) {
+            // SAFETY: just made, nobody has seen it.
+            unsafe { memory::unmap(at.as_ptr(), size) };
+            break;
+        }
+    }
+    size
+}
+
 fn make_narrow(limit: Option<usize>) -> bool {
-    let mut room = limit.unwrap_or(64 << 30).min(1 << 40);
+    let mut room = limit.unwrap_or_else(granted).min(1 << 40);
+    ROOM.store(room, Relaxed);
     while room >= 1 << 20 {
         let units = room / UNIT + 2 * UNITS_PER_REGION;
         let meta_size = (room / 16).clamp(512 << 10, 1 << 30);
@@ -168,7 +186,7 @@ pub fn another_arena(regions: usize) -> Option<(usize, usize)> {
             + UNITS_PER_REGION
     };
     let max = MAX_UNITS.load(Relaxed).saturating_sub(first) / UNITS_PER_REGION;
-    let limit = memory::address_space_limit().unwrap_or(1 << 30);
+    let limit = memory::address_space_limit().unwrap_or(ROOM.load(Relaxed).min(8 << 30));
     let mut want = (limit / 8 / REGION).clamp(1, 512).max(regions).min(max);
     while want >= regions && want > 0 {
         let len = want * REGION;

@@ -15,6 +15,7 @@ use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, Class, FAST_COUNT, FAST_MAX};
 use aethalloc_base::options::Key;
 use aethalloc_base::policy;
+use aethalloc_sys::process;
 
 /// Uses of a class by a thread (blocks taken or given one by one) before it gets a magazine.
 pub const HEAT: u8 = 96;
@@ -196,7 +197,12 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
     }
     cache.busy.store(0, Release);
     // May allocate (through us): the thread is complete by now.
-    super::exit::watch(cache);
+    if !super::exit::watch(cache) && process::pid() != process::tid() {
+        // Nobody would say when the thread ends, and its TLS words go with it: it does without a cache. The first
+        // thread's stay.
+        super::exit::thread_ends(t);
+        return None;
+    }
     Some(cache)
 }
 

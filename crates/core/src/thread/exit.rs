@@ -94,8 +94,8 @@ unsafe extern "C" {
 /// 0 none, 1 being made, key + 2.
 static KEY: AtomicU32 = AtomicU32::new(0);
 
-/// Has the C library call us when the thread of `cache` ends.
-pub fn watch(cache: &mut Cache) {
+/// Has the C library call us when the thread of `cache` ends; false if it cannot.
+pub fn watch(cache: &mut Cache) -> bool {
     let mut k = KEY.load(Acquire);
     if k == 0 && KEY.compare_exchange(0, 1, AcqRel, Acquire).is_ok() {
         let mut key = 0;
@@ -108,10 +108,8 @@ pub fn watch(cache: &mut Cache) {
         process::yield_now();
         k = KEY.load(Acquire);
     }
-    if k >= 2 {
-        // SAFETY: the key exists; the value is not null, so that the destructor runs.
-        unsafe { pthread_setspecific(k - 2, core::ptr::from_mut(cache).cast()) };
-    }
+    // SAFETY: the key exists; the value is not null, so that the destructor runs.
+    k >= 2 && unsafe { pthread_setspecific(k - 2, core::ptr::from_mut(cache).cast()) } == 0
 }
 
 unsafe extern "C" fn thread_exit(_cache: *mut c_void) {

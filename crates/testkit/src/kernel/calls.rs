@@ -1,0 +1,56 @@
+//! The system calls that the library makes (`crates/sys/src/call.rs`), and how each can fail.
+
+/// One system call.
+#[derive(Clone, Copy, Debug)]
+pub struct LibraryCall {
+    /// Its name in `crates/sys/src/call.rs`.
+    pub name: &'static str,
+    /// Its number.
+    pub number: i64,
+    /// The error it is refused with.
+    pub errno: i32,
+}
+
+macro_rules! calls {
+    ($($name:ident $number:ident $errno:ident;)*) => {
+        /// All of them. A test compares the list with the source.
+        pub const LIBRARY_CALLS: &[LibraryCall] = &[$(LibraryCall {
+            name: stringify!($name),
+            number: libc::$number,
+            errno: libc::$errno,
+        }),*];
+    };
+}
+
+calls! {
+    WRITE SYS_write EIO;
+    CLOSE SYS_close EIO;
+    MMAP SYS_mmap ENOMEM;
+    MPROTECT SYS_mprotect ENOMEM;
+    MUNMAP SYS_munmap ENOMEM;
+    RT_SIGPROCMASK SYS_rt_sigprocmask EINVAL;
+    SCHED_YIELD SYS_sched_yield ENOSYS;
+    MREMAP SYS_mremap ENOMEM;
+    MADVISE SYS_madvise EINVAL;
+    GETPID SYS_getpid ENOSYS;
+    GETTID SYS_gettid ENOSYS;
+    FUTEX SYS_futex ENOSYS;
+    TGKILL SYS_tgkill EAGAIN;
+    OPENAT SYS_openat EMFILE;
+    READLINKAT SYS_readlinkat ENOENT;
+    PRLIMIT64 SYS_prlimit64 EPERM;
+    MEMBARRIER SYS_membarrier EPERM;
+    EXIT_GROUP SYS_exit_group EINVAL;
+    RT_SIGACTION SYS_rt_sigaction EINVAL;
+}
+
+/// The call of that name.
+///
+/// # Panics
+/// If the library makes no such call.
+pub fn named(name: &str) -> &'static LibraryCall {
+    LIBRARY_CALLS
+        .iter()
+        .find(|call| call.name == name)
+        .unwrap_or_else(|| panic!("the library makes no call {name}"))
+}
