@@ -1,7 +1,7 @@
 //! The Aethalloc allocator.
 //!
 //! Layers, each using only those below it: `front` < faces; `thread`; `depot`; `span`; `pages`; `space`; beside them
-//! `life` (start, fork, end), `stats`, `foreign` (pointers of others), `violation` (detected misuse), `config`.
+//! `life` (start, fork, end), `stats`, `inspect` (checks for tests), `foreign` (pointers of others), `violation` (detected misuse), `config`.
 #![no_std]
 
 pub mod clock;
@@ -9,8 +9,10 @@ pub mod config;
 pub mod depot;
 pub mod foreign;
 pub mod front;
+pub mod inspect;
 pub mod life;
 pub mod pages;
+pub mod rule;
 pub mod space;
 pub mod span;
 pub mod stats;

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["depot"],
     &["thread"],
     &["front"],
-    &["life", "stats", "heaps"],
+    &["life", "stats", "heaps", "inspect"],
 ];
 
 /// What each shipped crate may depend on inside the workspace. Crates not named here build or test

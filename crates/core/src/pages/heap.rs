@@ -2,6 +2,8 @@
 //!
 //! Links between regions are region numbers + 1 (0: none), so that all-zero records are empty.
 
+mod inspect;
+
 use super::Run;
 use crate::space::{self, entry, meta};
 use aethalloc_base::units::{UNIT, UNITS_PER_REGION};

@@ -12,6 +12,7 @@
 //! enforced by the frees themselves ([`give`]).
 
 mod heap;
+pub mod inspect;
 
 use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
 use aethalloc_base::options::Key;

@@ -94,6 +94,15 @@ pub fn chunk() -> Option<NonNull<u8>> {
     NonNull::new(p)
 }
 
+/// Every chunk handed out so far, for checks (the caller holds the metadata lock).
+pub fn each_chunk(mut f: impl FnMut(*mut u8)) {
+    let mut at = FIRST.load(Relaxed);
+    while at < NEXT.load(Relaxed) {
+        f(base().wrapping_add(at));
+        at += CHUNK;
+    }
+}
+
 /// Makes a table writable up to `need` bytes from its start.
 fn extend(start: &AtomicUsize, end: &AtomicUsize, need: usize) -> bool {
     let (from, to) = (

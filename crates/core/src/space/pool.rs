@@ -8,6 +8,8 @@
 //! ```
 //! Everything here runs under the metadata lock (`meta::lock`). Cost: ~20 ns; called per slab, window or thread.
 
+pub mod inspect;
+
 use super::meta::{self, CHUNK};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};

@@ -7,6 +7,7 @@
 
 mod count;
 mod exec;
+mod fuzz;
 mod plan;
 mod tools;
 

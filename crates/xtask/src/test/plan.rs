@@ -31,7 +31,8 @@ pub enum Action {
     Commands(fn(Level) -> Vec<Cmd>),
 }
 
-const MINUTE: u32 = 60;
+/// In seconds.
+pub const MINUTE: u32 = 60;
 const DENY: &str = "-D warnings";
 
 /// All steps.
@@ -79,6 +80,13 @@ pub const STEPS: &[Step] = &[
         action: Action::Commands(tests),
     },
     Step {
+        name: "fuzz",
+        what: "kept and random inputs, every rule of the structures after each action",
+        from: Level::Quick,
+        tools: &["g++"],
+        action: Action::Commands(super::fuzz::commands),
+    },
+    Step {
         name: PROGRAMS,
         what: "real programs on the library, compared with glibc",
         from: Level::Quick,
@@ -113,7 +121,8 @@ pub const STEPS: &[Step] = &[
     },
 ];
 
-fn cargo(args: &[&str], limit: u32) -> Cmd {
+/// A command of cargo.
+pub fn cargo(args: &[&str], limit: u32) -> Cmd {
     Cmd {
         args: ["cargo"].iter().chain(args).map(|a| (*a).into()).collect(),
         limit,
@@ -136,6 +145,15 @@ fn build(_: Level) -> Vec<Cmd> {
     )]
 }
 
+/// Arguments that optimise these packages but keep debug assertions and overflow checks.
+pub fn optimised(packages: &[&str]) -> Vec<String> {
+    let one = |package| format!("profile.dev.package.{package}.opt-level=2");
+    packages
+        .iter()
+        .flat_map(|package| ["--config".to_owned(), one(package)])
+        .collect()
+}
+
 /// The tests of the C interface take the library that the step before built. All of `core` but its models, which
 /// have a step of their own.
 fn tests(_: Level) -> Vec<Cmd> {
@@ -143,18 +161,18 @@ fn tests(_: Level) -> Vec<Cmd> {
         &["test", "--no-fail-fast", "-p", "aethalloc-core", "--lib"],
         15 * MINUTE,
     );
-    // Optimised, but with debug assertions and overflow checks.
-    for package in ["aethalloc-base", "aethalloc-sys", "aethalloc-core"] {
-        let fast = format!("profile.dev.package.{package}.opt-level=2");
-        core.args.extend(["--config".into(), fast]);
-    }
+    core.args.extend(optimised(&[
+        "aethalloc-base",
+        "aethalloc-sys",
+        "aethalloc-core",
+    ]));
     for name in core_tests().into_iter().filter(|name| !is_model(name)) {
         core.args.extend(["--test".into(), name]);
     }
     let mut others = cargo(&["test", "--workspace", "--no-fail-fast"], 40 * MINUTE);
     others
         .args
-        .extend(["--exclude", "aethalloc-core"].map(String::from));
+        .extend(["--exclude", "aethalloc-core", "--exclude", "aethalloc-fuzz"].map(String::from));
     let file = |name: &str| format!("{}/{name}", folder("release"));
     others.env = vec![
         ("AETHALLOC_LIB", file("libaethalloc.so")),
@@ -278,7 +296,7 @@ fn aarch64(_: Level) -> Vec<Cmd> {
 }
 
 /// A folder inside the target folder.
-fn folder(name: &str) -> String {
+pub fn folder(name: &str) -> String {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let path = crate::root().join(Path::new(&target)).join(name);
     path.to_string_lossy().into_owned()
