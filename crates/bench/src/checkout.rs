@@ -97,6 +97,11 @@ impl Checkout {
         }
     }
 
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where cargo builds.
     pub fn target_dir(&self) -> &Path {
         &self.target

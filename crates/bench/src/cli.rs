@@ -10,7 +10,7 @@ use crate::definitions::{self, Workload};
 use crate::peers::{self, Absent, Peer};
 use crate::result::ResultFile;
 use crate::runner::{self, Plan};
-use crate::{bless, callgrind, compare, html, interrupt, machine, report, selfcheck, six};
+use crate::{bless, callgrind, compare, docs, html, interrupt, machine, report, selfcheck, six};
 
 /// Measure allocators side by side, on unmodified programs.
 ///
@@ -51,12 +51,21 @@ struct SuiteArgs {
     /// Only these workloads, by commas
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     workloads: Vec<String>,
-    /// Where the result goes [default: target/bench/SUITE.json]
-    #[arg(long, value_name = "FILE.json")]
+    /// Where the result goes [default: target/bench/SUITE.json, six.json]
+    #[arg(long, global = true, value_name = "FILE.json")]
     out: Option<PathBuf>,
     /// Where the page goes [default: beside the result]
     #[arg(long, value_name = "FILE.html")]
     page: Option<PathBuf>,
+    /// Multiply the workloads' sizes and live sets, e.g. by 0.5 or 2: does a row depend on its constants?
+    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    scale: f64,
+    /// Run each program once more and let it sleep so many seconds at its end: what stays resident?
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    idle: u64,
+    /// Print every figure of every workload, not only the one it is judged by
+    #[arg(long)]
+    details: bool,
     /// Also count instructions per operation with callgrind
     #[arg(long)]
     instructions: bool,
@@ -82,6 +91,12 @@ enum Action {
         result: PathBuf,
         /// The page
         page: PathBuf,
+    },
+    /// Write README's and docs' tables and plots from the results kept in docs/results
+    Docs {
+        /// Only say what would change; fails if something would
+        #[arg(long)]
+        check: bool,
     },
     /// Check the bench itself: one library twice, and one slowed by 50 ns a call
     SelfCheck,
@@ -120,13 +135,21 @@ fn run(args: &Args) -> Result<bool, String> {
     if let Some(Action::Page { result, page }) = &args.action {
         return html::write(&ResultFile::load(result)?, page).map(|()| true);
     }
+    if let Some(Action::Docs { check }) = &args.action {
+        return docs(*check);
+    }
     let checkout = Checkout::open(!common.no_build)?;
     match &args.action {
         None => suite(&checkout, common, &args.suite),
         Some(Action::Six) => {
             let peers = prepare(&checkout, common, &["aethalloc", "glibc", "mimalloc"])?.0;
             interrupt::install();
-            six::run(&checkout, &peers, common.rounds)
+            let out = args
+                .suite
+                .out
+                .clone()
+                .unwrap_or_else(|| six_file(&checkout));
+            six::run(&checkout, &peers, common.rounds, &out)
         }
         Some(Action::Peers) => {
             let (peers, absent) = prepare(&checkout, common, &["all"])?;
@@ -151,11 +174,21 @@ fn run(args: &Args) -> Result<bool, String> {
         }
         Some(Action::SelfCheck) => {
             interrupt::install();
-            selfcheck::run(&checkout, common.rounds.max(9))
+            selfcheck::run(&checkout, common.rounds.max(selfcheck::ROUNDS))
         }
         Some(Action::Bless { names }) => bless::bless(&checkout, names).map(|()| true),
-        Some(Action::Page { .. }) => Ok(true),
+        Some(Action::Page { .. } | Action::Docs { .. }) => Ok(true),
     }
+}
+
+fn docs(check: bool) -> Result<bool, String> {
+    let checkout = Checkout::open(false)?;
+    let changed = docs::update(checkout.root(), check)?;
+    for path in &changed {
+        let what = if check { "differs" } else { "written" };
+        println!("{}: {what}", path.display());
+    }
+    Ok(!check || changed.is_empty())
 }
 
 /// Measures a suite. False if a run failed or was wrong, or Ctrl-C came.
@@ -167,10 +200,15 @@ fn suite(checkout: &Checkout, common: &Common, args: &SuiteArgs) -> Result<bool,
         .iter()
         .map(|word| variable(word))
         .collect::<Result<Vec<_>, _>>()?;
+    if !(0.1..=10.0).contains(&args.scale) {
+        return Err(format!("--scale wants 0.1 to 10, not {}", args.scale));
+    }
     let out = args.out.clone().unwrap_or_else(|| {
-        checkout
-            .target_dir()
-            .join(format!("bench/{}.json", args.suite))
+        let name = match args.scale {
+            1.0 => format!("bench/{}.json", args.suite),
+            scale => format!("bench/{}-scale-{scale}.json", args.suite),
+        };
+        checkout.target_dir().join(name)
     });
     let page = args
         .page
@@ -186,6 +224,7 @@ fn suite(checkout: &Checkout, common: &Common, args: &SuiteArgs) -> Result<bool,
         machine::look(),
         checkout.commit(),
     );
+    result.scale = args.scale;
     result.peers = peers.clone();
     result.absent = absent;
     note_load(&mut result);
@@ -203,11 +242,14 @@ fn suite(checkout: &Checkout, common: &Common, args: &SuiteArgs) -> Result<bool,
         &env,
         &mut result,
         &out,
-        args.instructions,
+        args,
     )?;
     html::write(&result, &page)?;
+    if args.details {
+        println!("{}", report::details(&result));
+    }
     print!("{}", report::text(&result));
-    print!("{}", report::standings_text(&result, "aethalloc"));
+    print!("{}", report::standings_text(&result, report::OURS));
     println!("result: {}\npage:   {}", out.display(), page.display());
     if !finished {
         eprintln!("bench: interrupted: what was finished is in the result");
@@ -229,22 +271,28 @@ fn measure(
     env: &[(String, String)],
     result: &mut ResultFile,
     out: &std::path::Path,
-    instructions: bool,
+    args: &SuiteArgs,
 ) -> Result<bool, String> {
     let plan = Plan {
         checkout,
         peers,
         workloads,
         rounds: common.rounds,
+        scale: args.scale,
+        idle: args.idle,
         env,
         out: out.to_path_buf(),
     };
     let mut finished = runner::run(&plan, result)?;
-    if finished && instructions {
+    if finished && args.instructions {
         finished = callgrind::count(checkout, peers, workloads, result)?;
         result.save(out)?;
     }
     Ok(finished)
+}
+
+fn six_file(checkout: &Checkout) -> PathBuf {
+    checkout.target_dir().join("bench/six.json")
 }
 
 fn note_load(result: &mut ResultFile) {

@@ -1,6 +1,7 @@
 //! A result file: everything that was measured, run by run, and on what.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub struct ResultFile {
     pub complete: bool,
     /// Rounds asked for.
     pub rounds: usize,
+    /// What the constants of the workloads were multiplied by.
+    #[serde(default = "one")]
+    pub scale: f64,
     /// Where it ran.
     pub machine: Machine,
     /// Commit of the checkout.
@@ -47,11 +51,18 @@ pub struct ResultFile {
     pub workloads: Vec<WorkloadResult>,
 }
 
+fn one() -> f64 {
+    1.0
+}
+
 /// One workload under all peers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkloadResult {
     /// Its name.
     pub name: String,
+    /// The suite it belongs to.
+    #[serde(default)]
+    pub suite: String,
     /// One line.
     pub about: String,
     /// What the program got: results of other arguments are not compared.
@@ -72,6 +83,9 @@ pub struct Cell {
     pub peer: String,
     /// The runs, in time order.
     pub runs: Vec<Run>,
+    /// Runs that slept at their end, where asked for: only their mark "idle" counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<Run>,
     /// The line of the run that failed; it is not run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
@@ -122,14 +136,17 @@ pub struct Memory {
 }
 
 impl Run {
-    /// A figure by its path: `wall_s`, `cpu_s`, `peak_kib`, `minor_faults`, `seconds`, `extra.NAME`,
+    /// A figure by its path: `wall_s`, `cpu_s`, `user_s`, `sys_s`, `peak_kib`, `minor_faults`, `major_faults`, `seconds`, `extra.NAME`,
     /// `marks.MOMENT.FIELD` (rss_kib, pss_kib, private_dirty_kib, anonymous_kib, huge_kib).
     pub fn figure(&self, path: &str) -> Option<f64> {
         match path {
             "wall_s" => Some(self.usage.wall_s),
             "cpu_s" => Some(self.usage.user_s + self.usage.sys_s),
+            "user_s" => Some(self.usage.user_s),
+            "sys_s" => Some(self.usage.sys_s),
             "peak_kib" => Some(self.usage.peak_kib as f64),
             "minor_faults" => Some(self.usage.minor_faults as f64),
+            "major_faults" => Some(self.usage.major_faults as f64),
             "seconds" => Some(self.output.seconds),
             _ => match path.split_once('.')? {
                 ("extra", name) => self.output.extra.get(name).copied(),
@@ -159,11 +176,12 @@ impl Memory {
 impl Cell {
     /// Summary of a figure over the runs; none without runs that have it.
     pub fn summary(&self, path: &str) -> Option<Summary> {
-        let values: Vec<f64> = self
-            .runs
-            .iter()
-            .filter_map(|run| run.figure(path))
-            .collect();
+        let of =
+            |runs: &[Run]| -> Vec<f64> { runs.iter().filter_map(|r| r.figure(path)).collect() };
+        let mut values = of(&self.runs);
+        if values.is_empty() && path.starts_with("marks.idle.") {
+            values = of(&self.idle);
+        }
         (!values.is_empty()).then(|| Summary::of(values))
     }
 }
@@ -186,15 +204,15 @@ impl WorkloadResult {
 impl ResultFile {
     /// A file without measurements.
     pub fn new(suite: &str, rounds: usize, machine: Machine, commit: String) -> ResultFile {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         ResultFile {
             format: FORMAT.into(),
             version: VERSION,
             suite: suite.into(),
-            started: now.map_or(0, |d| d.as_secs()),
+            started: now(),
             seconds: 0.0,
             complete: false,
             rounds,
+            scale: 1.0,
             machine,
             commit,
             peak_floor_kib: 0,
@@ -205,38 +223,69 @@ impl ResultFile {
         }
     }
 
+    /// The part of one suite.
+    pub fn only(&self, suite: &str) -> ResultFile {
+        let mut part = self.clone();
+        part.workloads.retain(|w| w.suite == suite);
+        part.suite = suite.to_string();
+        part
+    }
+
     /// Writes the file in one step: a reader sees the old or the new one.
     pub fn save(&self, path: &Path) -> Result<(), String> {
-        let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let dir = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        std::fs::create_dir_all(dir).map_err(|e| fail(&e))?;
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|e| fail(&e))?;
-        serde_json::to_writer(&mut file, self).map_err(|e| fail(&e))?;
-        file.persist(path).map(drop).map_err(|e| fail(&e))
+        save(self, path)
     }
 
     /// Reads a file, checking that it is ours and of our version.
     pub fn load(path: &Path) -> Result<ResultFile, String> {
-        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let value: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|e| format!("{}: not a result file: {e}", path.display()))?;
-        if value["format"] != FORMAT {
-            return Err(format!(
-                "{}: not a result file of this bench",
-                path.display()
-            ));
-        }
-        if value["version"] != VERSION {
-            let version = &value["version"];
-            return Err(format!(
-                "{}: result file of version {version}, this bench reads {VERSION}",
-                path.display()
-            ));
-        }
-        serde_json::from_value(value)
-            .map_err(|e| format!("{}: damaged result file: {e}", path.display()))
+        load(path, FORMAT, VERSION)
     }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| d.as_secs())
+}
+
+/// Writes any result in one step.
+pub fn save(result: &impl Serialize, path: &Path) -> Result<(), String> {
+    let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let dir = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).map_err(|e| fail(&e))?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|e| fail(&e))?;
+    serde_json::to_writer(&mut file, result).map_err(|e| fail(&e))?;
+    // A temporary file is private; a result is not.
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644))
+        .map_err(|e| fail(&e))?;
+    file.persist(path).map(drop).map_err(|e| fail(&e))
+}
+
+/// Reads a result of the given format and version.
+pub fn load<T: for<'a> Deserialize<'a>>(
+    path: &Path,
+    format: &str,
+    version: u32,
+) -> Result<T, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|e| format!("{}: not a result file: {e}", path.display()))?;
+    if value["format"] != format {
+        return Err(format!(
+            "{}: not a result file of this bench",
+            path.display()
+        ));
+    }
+    if value["version"] != version {
+        let other = &value["version"];
+        return Err(format!(
+            "{}: result file of version {other}, this bench reads {version}",
+            path.display()
+        ));
+    }
+    serde_json::from_value(value)
+        .map_err(|e| format!("{}: damaged result file: {e}", path.display()))
 }

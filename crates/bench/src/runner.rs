@@ -15,6 +15,7 @@ use crate::peers::Peer;
 use crate::progress::Progress;
 use crate::real;
 use crate::result::{Cell, Output, ResultFile, Run, WorkloadResult};
+use crate::scale;
 use crate::stats::Summary;
 
 /// What is run.
@@ -27,6 +28,10 @@ pub struct Plan<'a> {
     pub workloads: &'a [Workload],
     /// How often.
     pub rounds: usize,
+    /// What the workloads' constants are multiplied by.
+    pub scale: f64,
+    /// Seconds that one more run of each program sleeps at its end; 0 for no such run.
+    pub idle: u64,
     /// Further variables for what is measured.
     pub env: &'a [(String, String)],
     /// Where the result is kept, after each round.
@@ -35,6 +40,8 @@ pub struct Plan<'a> {
 
 /// One prepared workload.
 struct Ready {
+    /// As it is run: scaled, with the checksum that is expected then.
+    workload: Workload,
     program: Program,
     rounds: usize,
     /// Seconds of its last run: the estimate for its next.
@@ -48,13 +55,19 @@ pub fn run(plan: &Plan, result: &mut ResultFile) -> Result<bool, String> {
     let start = std::time::Instant::now();
     let mut ready = Vec::new();
     for workload in plan.workloads {
+        if interrupt::asked() {
+            result.seconds = start.elapsed().as_secs_f64();
+            result.save(&plan.out)?;
+            return Ok(false);
+        }
         let prepared = prepare(plan, &launcher, workload);
         let skipped = prepared.as_ref().err().cloned();
-        ready.push(prepared.ok());
+        let run = prepared.as_ref().map_or(workload, |r| &r.workload);
         result.workloads.push(WorkloadResult {
             name: workload.name.clone(),
+            suite: workload.suite.clone(),
             about: workload.about.clone(),
-            args: workload.args.clone(),
+            args: run.args.clone(),
             figure: workload.figure(),
             skipped,
             cells: plan
@@ -66,6 +79,7 @@ pub fn run(plan: &Plan, result: &mut ResultFile) -> Result<bool, String> {
                 })
                 .collect(),
         });
+        ready.push(prepared.ok());
     }
     let steps = ready
         .iter()
@@ -78,7 +92,7 @@ pub fn run(plan: &Plan, result: &mut ResultFile) -> Result<bool, String> {
             let Some(ready_one) = ready[index].as_ref().filter(|r| round < r.rounds) else {
                 continue;
             };
-            let program = ready_one.program.clone();
+            let (program, expected) = (ready_one.program.clone(), ready_one.workload.clone());
             for step in 0..plan.peers.len() {
                 let peer = &plan.peers[(round + step) % plan.peers.len()];
                 note_others(&sign, result);
@@ -98,7 +112,7 @@ pub fn run(plan: &Plan, result: &mut ResultFile) -> Result<bool, String> {
                 };
                 let begin = std::time::Instant::now();
                 if cell.failed.is_none() {
-                    match one(&launcher, &program, workload, peer) {
+                    match one(&launcher, &program, &expected, peer) {
                         Ok((run, floor_kib)) => {
                             cell.runs.push(run);
                             result.peak_floor_kib = result.peak_floor_kib.max(floor_kib);
@@ -131,8 +145,58 @@ pub fn run(plan: &Plan, result: &mut ResultFile) -> Result<bool, String> {
             }
         }
         result.seconds = start.elapsed().as_secs_f64();
-        result.complete = round + 1 == plan.rounds;
+        result.complete = round + 1 == plan.rounds && plan.idle == 0;
         result.save(&plan.out)?;
+    }
+    progress.end();
+    if plan.idle == 0 {
+        return Ok(true);
+    }
+    result.complete = idle_runs(plan, &launcher, &ready, result)?;
+    result.seconds = start.elapsed().as_secs_f64();
+    result.save(&plan.out)?;
+    Ok(result.complete)
+}
+
+/// One more run of each program that can sleep at its end and does not do so anyway, for what is resident then.
+/// Returns false after Ctrl-C.
+fn idle_runs(
+    plan: &Plan,
+    launcher: &Launcher,
+    ready: &[Option<Ready>],
+    result: &mut ResultFile,
+) -> Result<bool, String> {
+    let can = |ready: &Ready| ready.workload.program == "bench-work";
+    let steps = ready.iter().flatten().filter(|r| can(r)).count() * plan.peers.len();
+    let mut progress = Progress::new(steps as f64, steps);
+    for (ready, measured) in ready.iter().zip(&mut result.workloads) {
+        let Some(ready) = ready.as_ref().filter(|r| can(r)) else {
+            continue;
+        };
+        let mut program = ready.program.clone();
+        program.args.push(format!("idle={}", plan.idle));
+        program.timeout += plan.idle as u32;
+        for peer in plan.peers {
+            progress.show(&format!(
+                "{} under {}, idle",
+                ready.workload.name, peer.name
+            ));
+            progress.step(1.0);
+            let cell = measured.cells.iter_mut().find(|c| c.peer == peer.name);
+            let Some(cell) =
+                cell.filter(|c| c.failed.is_none() && c.summary("marks.idle.rss_kib").is_none())
+            else {
+                continue;
+            };
+            match one(launcher, &program, &ready.workload, peer) {
+                Ok((run, _)) => cell.idle.push(run),
+                Err(Failure::Failed(line)) => cell.failed = Some(line),
+                Err(Failure::Interrupted) => {
+                    progress.end();
+                    return Ok(false);
+                }
+            }
+        }
     }
     progress.end();
     Ok(true)
@@ -160,16 +224,34 @@ fn prepare(plan: &Plan, launcher: &Launcher, workload: &Workload) -> Result<Read
     let folder = launcher.folder().join(&workload.name);
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     real::setup(plan.checkout, workload, &folder)?;
+    let mut workload = scale::scaled(workload, plan.scale)?;
     let mut program = workload.program(plan.checkout, &folder)?;
+    if plan.scale != 1.0 {
+        workload.checksum = Some(checksum_of(launcher, &program, &workload)?);
+    }
     program.env.extend(plan.env.iter().cloned());
     let rounds = workload
         .rounds
         .map_or(plan.rounds, |most| most.min(plan.rounds));
     Ok(Ready {
+        workload,
         program,
         rounds,
         estimate: 0.0,
     })
+}
+
+/// What the definitions cannot know for other constants: the checksum of a run on the system's malloc.
+fn checksum_of(
+    launcher: &Launcher,
+    program: &Program,
+    workload: &Workload,
+) -> Result<String, String> {
+    match launcher.run(program) {
+        Ok(finished) => Ok(read(&finished, workload)?.output.checksum),
+        Err(Failure::Failed(line)) => Err(format!("fails on the system's malloc: {line}")),
+        Err(Failure::Interrupted) => Err("interrupted".into()),
+    }
 }
 
 fn one(

@@ -3,6 +3,9 @@
 /// Fewer runs than this have no interval worth stating.
 pub const ENOUGH: usize = 3;
 
+/// Share of cases in which the stated interval holds the true median.
+const CONFIDENCE: f64 = 0.95;
+
 /// Median and spread of repeated measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Summary {
@@ -35,7 +38,7 @@ impl Summary {
             median: quantile(&sorted, 0.5),
             low: quantile(&sorted, 0.25),
             high: quantile(&sorted, 0.75),
-            sure: median_interval(&sorted),
+            sure: median_interval(&sorted, CONFIDENCE),
             min,
             max,
             count: sorted.len(),
@@ -71,20 +74,22 @@ impl Summary {
     }
 }
 
-/// The k-th smallest and k-th largest value, with the largest k for which the true median lies between them
-/// with at least 95 %; with fewer than six values smallest and largest, which is less (five: 94 %, three: 75 %).
-fn median_interval(sorted: &[f64]) -> (f64, f64) {
+/// The k-th smallest and k-th largest of sorted values, with the largest k for which the true median lies between them
+/// with at least the given probability; where no k gives it, smallest and largest (at 95 %: fewer than six values;
+/// five give 94 %, three 75 %).
+fn median_interval(sorted: &[f64], confidence: f64) -> (f64, f64) {
     let n = sorted.len();
+    let most = (1.0 - confidence) / 2.0;
     // Probability that at most k of n values fall below the median: the binomial's lower tail.
     let mut probability = 0.5f64.powi(n as i32);
     let mut tail = probability;
     let mut k = 0;
-    while k + 1 < n.div_ceil(2) && tail <= 0.025 {
+    while k + 1 < n.div_ceil(2) && tail <= most {
         probability *= (n - k) as f64 / (k + 1) as f64;
         tail += probability;
         k += 1;
     }
-    let k = k.saturating_sub(usize::from(tail > 0.025));
+    let k = k.saturating_sub(usize::from(tail > most));
     (sorted[k], sorted[n - 1 - k])
 }
 
@@ -106,15 +111,24 @@ pub fn geometric_mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     (!logs.is_empty()).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
 }
 
-/// Median of round-by-round ratios of two interleaved series, with its quartiles: what changed between
-/// rounds (another process, the clock) hits both and cancels.
-pub fn paired_ratio(of: &[f64], to: &[f64]) -> Summary {
-    Summary::of(
-        of.iter()
-            .zip(to)
-            .filter(|(_, b)| **b > 0.0)
-            .map(|(a, b)| a / b),
-    )
+/// Median of round-by-round ratios of two interleaved series: what changed between rounds (another process, the
+/// clock) hits both and cancels. The interval holds the true median with the given probability.
+pub fn paired_ratio(of: &[f64], to: &[f64], confidence: f64) -> Summary {
+    let mut ratios: Vec<f64> = of
+        .iter()
+        .zip(to)
+        .filter(|(_, b)| **b > 0.0)
+        .map(|(a, b)| a / b)
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let summary = Summary::of(ratios.iter().copied());
+    match ratios.is_empty() {
+        true => summary,
+        false => Summary {
+            sure: median_interval(&ratios, confidence),
+            ..summary
+        },
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +145,8 @@ mod tests {
 
     #[test]
     fn median_interval_by_order_statistics() {
-        let of = |n: usize| median_interval(&(1..=n).map(|v| v as f64).collect::<Vec<_>>());
+        let values = |n: usize| (1..=n).map(|v| v as f64).collect::<Vec<_>>();
+        let of = |n: usize| median_interval(&values(n), 0.95);
         // From tables of the sign test.
         assert_eq!(of(1), (1.0, 1.0));
         assert_eq!(of(5), (1.0, 5.0));
@@ -139,6 +154,7 @@ mod tests {
         assert_eq!(of(9), (2.0, 8.0));
         assert_eq!(of(15), (4.0, 12.0));
         assert_eq!(of(20), (6.0, 15.0));
+        assert_eq!(median_interval(&values(15), 0.99), (3.0, 13.0));
     }
 
     #[test]
@@ -161,7 +177,7 @@ mod tests {
     #[test]
     fn paired_ratio_cancels_a_slow_round() {
         // Round 2 ran three times slower for both.
-        let ratio = paired_ratio(&[2.0, 6.0, 2.0], &[1.0, 3.0, 1.0]);
+        let ratio = paired_ratio(&[2.0, 6.0, 2.0], &[1.0, 3.0, 1.0], 0.95);
         assert_eq!((ratio.median, ratio.min, ratio.max), (2.0, 2.0, 2.0));
     }
 

@@ -23,6 +23,7 @@ fn unknown_names() -> Outcome {
         &["mine", "/no/such/file.so"],
     )?;
     refuses(&["--rounds", "0"], &["--rounds"])?;
+    refuses(&["--scale", "0"], &["--scale"])?;
     refuses(&["--env", "NOVALUE", "--peers", "glibc"], &["K=V"])
 }
 
@@ -70,7 +71,11 @@ fn help_names_every_command() -> Outcome {
         "peers",
         "list",
         "page",
+        "docs",
         "self-check",
+        "--scale",
+        "--idle",
+        "--details",
         "--suite",
         "--compare",
         "--rounds",

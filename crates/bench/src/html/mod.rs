@@ -6,12 +6,9 @@ mod svg;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::report;
+use crate::report::{self, OURS};
 use crate::result::{ResultFile, WorkloadResult};
-use svg::{Bar, Dot};
-
-/// The allocator that the standings are about.
-const OURS: &str = "aethalloc";
+pub use svg::{Bar, Dot, bars, scatter};
 
 /// Writes the page of a result.
 pub fn write(result: &ResultFile, path: &Path) -> Result<(), String> {
@@ -32,8 +29,8 @@ fn page(result: &ResultFile) -> String {
         include_str!("page.css")
     );
     header(&mut out, result);
-    standings(&mut out, result);
     overview(&mut out, result);
+    standings(&mut out, result);
     out.push_str("<h2>Workloads</h2>\n<p>Median, with the interval that holds the true median with 95 % (fewer than \
                   six runs: smallest to largest). Lower is better.</p>\n<div class=\"grid\">\n");
     for workload in &result.workloads {
@@ -93,24 +90,25 @@ fn standings(out: &mut String, result: &ResultFile) {
     if rows.is_empty() {
         return;
     }
-    out.push_str("<h2>Where Aethalloc stands</h2>\n<p>Against the best of the others in each row, losses first; \
-                  grey where the intervals overlap or come from fewer than three runs.</p>\n<div class=\"scroll\"><table><thead><tr><th>workload\
-                  <th>to the best other<th>which</tr></thead><tbody>\n");
+    out.push_str(
+        "<h2>Where Aethalloc stands</h2>\n<p>Against the best of the others in each row, losses first; grey where the \
+         intervals overlap or come from fewer than three runs.</p>\n<div class=\"ranks\">\n",
+    );
     for row in rows {
         let class = match (row.clear, row.ratio > 1.0) {
             (false, _) => "even",
             (true, true) => "loss",
             (true, false) => "win",
         };
+        let name = escape(&row.workload);
         let _ = writeln!(
             out,
-            "<tr class=\"{class}\"><td>{}<td class=\"num\">{:.2}x<td>{}</tr>",
-            escape(&row.workload),
+            "<a class=\"{class}\" href=\"#{name}\"><span>{name}</span><b>{:.2}x</b><span>{}</span></a>",
             row.ratio,
             escape(&row.best)
         );
     }
-    out.push_str("</tbody></table></div>\n");
+    out.push_str("</div>\n");
 }
 
 fn overview(out: &mut String, result: &ResultFile) {
@@ -119,48 +117,62 @@ fn overview(out: &mut String, result: &ResultFile) {
     };
     let _ = writeln!(
         out,
-        "<h2>All workloads together</h2>\n<p>Geometric means against {}; a workload counts where both have a figure.</p>\
+        "<h2>All workloads together</h2>\n<p>Geometric means against {}; a workload counts where every allocator has the figure.</p>\
          \n<div class=\"grid\">",
         escape(base)
     );
-    let mut dots = Vec::new();
-    for (path, title) in [
-        (None, "What each workload is judged by"),
-        (Some("cpu_s"), "CPU time"),
-        (Some("peak_kib"), "Peak resident size"),
-    ] {
-        let mut bars = Vec::new();
-        for peer in &result.peers {
-            if let Some(value) = report::mean_ratio(result, &peer.name, base, path) {
-                bars.push(Bar {
-                    label: &peer.title,
-                    colour: colour(result, &peer.name),
-                    value,
-                    low: value,
-                    high: value,
-                });
-            }
-        }
-        figure(out, title, "", &svg::bars(&bars, "x", title));
-    }
-    for peer in &result.peers {
-        let mean = |path| report::mean_ratio(result, &peer.name, base, Some(path));
-        if let (Some(x), Some(y)) = (mean("wall_s"), mean("peak_kib")) {
-            dots.push(Dot {
+    let means = report::means(result);
+    for mean in &means {
+        let bars: Vec<Bar> = result
+            .peers
+            .iter()
+            .zip(&mean.ratios)
+            .map(|(peer, (_, value))| Bar {
                 label: &peer.title,
                 colour: colour(result, &peer.name),
-                x,
-                y,
-            });
-        }
+                value: *value,
+                low: *value,
+                high: *value,
+            })
+            .collect();
+        let best = mean.best_others.map_or(String::new(), |best| {
+            format!("; the best other of each row: {best:.2}x")
+        });
+        let about = format!("suite {}, {} workloads{best}", mean.suite, mean.workloads);
+        figure(out, mean.title, &about, &svg::bars(&bars, "x", mean.title));
     }
-    let title = "Time against memory";
-    figure(
-        out,
-        title,
-        "wall time across, peak resident size up; towards the lower left is better",
-        &svg::scatter(&dots, title),
-    );
+    let mut suites: Vec<&str> = means.iter().map(|m| m.suite.as_str()).collect();
+    suites.dedup();
+    for suite in suites {
+        let find = |path| {
+            means
+                .iter()
+                .find(|m| m.suite == suite && m.path == Some(path))
+        };
+        // Where not every row is a time, CPU time stands for it.
+        let (Some(time), Some(memory)) = (find("wall_s").or(find("cpu_s")), find("peak_kib"))
+        else {
+            continue;
+        };
+        let dots: Vec<Dot> = result
+            .peers
+            .iter()
+            .zip(&time.ratios)
+            .zip(&memory.ratios)
+            .map(|((peer, (_, x)), (_, y))| Dot {
+                label: &peer.title,
+                colour: colour(result, &peer.name),
+                x: *x,
+                y: *y,
+            })
+            .collect();
+        let title = "Time against memory";
+        let about = format!(
+            "suite {suite}: {} across, peak RSS up; towards the lower left is better",
+            time.title
+        );
+        figure(out, title, &about, &svg::scatter(&dots, title));
+    }
     out.push_str("</div>\n");
 }
 
@@ -267,7 +279,7 @@ fn machine(out: &mut String, result: &ResultFile) {
 }
 
 /// The colour of an allocator: the same in every page, whatever else was measured.
-fn colour(result: &ResultFile, name: &str) -> usize {
+pub fn colour(result: &ResultFile, name: &str) -> usize {
     const KNOWN: [&str; 6] = [
         OURS, "glibc", "mimalloc", "jemalloc", "snmalloc", "tcmalloc",
     ];
@@ -292,7 +304,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// Seconds since 1970 as a date (UTC).
-fn date(seconds: u64) -> String {
+pub fn date(seconds: u64) -> String {
     let days = (seconds / 86_400) as i64 + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

@@ -68,11 +68,10 @@ pub fn version(checkout: &Checkout, definition: &Definition, identity: &Identity
     match definition.kind {
         Kind::None => identity.glibc.clone(),
         Kind::Workspace => checkout.commit(),
-        Kind::Library if definition.package.is_empty() => definition
-            .paths
-            .first()
-            .map(|p| p.display().to_string())
-            .unwrap_or_default(),
+        Kind::Library if definition.package.is_empty() => {
+            let name = definition.paths.first().and_then(|p| p.file_name());
+            name.map_or(String::new(), |n| n.to_string_lossy().into_owned())
+        }
         Kind::Library => package_version(&definition.package),
         // mimalloc packs its version as major * 10000 + minor * 100 + patch.
         _ if identity.mimalloc > 0 => {

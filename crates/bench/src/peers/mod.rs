@@ -87,13 +87,22 @@ pub struct Peer {
     pub name: String,
     /// What tables call it.
     pub title: String,
-    /// What to preload; none for the system's malloc.
+    /// What to preload; none for the system's malloc. A result keeps the file's name: its folder is nobody's business.
+    #[serde(serialize_with = "only_the_name")]
     pub library: Option<PathBuf>,
     /// What it says its version is, or where it came from.
     pub version: String,
     /// What a reader of the results should know.
     #[serde(default)]
     pub note: String,
+}
+
+fn only_the_name<S: serde::Serializer>(
+    path: &Option<PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let name = path.as_deref().and_then(Path::file_name);
+    name.map(|n| n.to_string_lossy()).serialize(serializer)
 }
 
 /// An allocator that was asked for and cannot be run.

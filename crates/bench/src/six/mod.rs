@@ -5,13 +5,49 @@
 
 mod goals;
 
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
 use crate::checkout::Checkout;
 use crate::launch::{Failure, Finished, Launcher, Program};
+use crate::machine::{self, Machine};
 use crate::peers::Peer;
+use crate::result;
+
+/// Marks a file as a result of the six.
+const FORMAT: &str = "aethalloc-bench-six";
+const VERSION: u32 = 1;
+
+/// What is kept of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SixFile {
+    format: String,
+    version: u32,
+    /// Seconds since 1970.
+    pub started: u64,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Commit of the checkout.
+    pub commit: String,
+    /// What was compared.
+    pub peers: Vec<Peer>,
+    /// One per goal.
+    pub rows: Vec<Row>,
+}
+
+impl SixFile {
+    /// Reads a file, checking that it is ours and of our version.
+    pub fn load(path: &Path) -> Result<SixFile, String> {
+        result::load(path, FORMAT, VERSION)
+    }
+}
 
 /// One printed row.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
+    /// What was measured, in a few words.
+    pub title: String,
     /// What was measured.
     pub case: String,
     /// The goal in words.
@@ -21,14 +57,26 @@ pub struct Row {
 }
 
 /// One figure.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
     /// Which allocator.
     pub peer: String,
+    /// The figure that the goal is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
     /// The figure in words, or why there is none.
     pub text: String,
+    /// The same in fewer words.
+    pub short: String,
     /// Whether the goal holds; none for the yardsticks and where there is no figure.
     pub holds: Option<bool>,
+}
+
+/// A measured figure: for the goal, in words, in fewer words.
+struct Figure {
+    value: f64,
+    text: String,
+    short: String,
 }
 
 /// Everything one program needs.
@@ -39,8 +87,17 @@ struct Bench<'a> {
     rounds: usize,
 }
 
-/// Runs all six and prints each row as soon as it is there. True if every judged goal holds.
-pub fn run(checkout: &Checkout, peers: &[Peer], rounds: usize) -> Result<bool, String> {
+/// Runs all six, prints each row as soon as it is there and keeps them in `out`. True if every judged goal holds.
+pub fn run(checkout: &Checkout, peers: &[Peer], rounds: usize, out: &Path) -> Result<bool, String> {
+    let mut kept = SixFile {
+        format: FORMAT.into(),
+        version: VERSION,
+        started: result::now(),
+        machine: machine::look(),
+        commit: checkout.commit(),
+        peers: peers.to_vec(),
+        rows: Vec::new(),
+    };
     let bench = Bench {
         checkout,
         launcher: Launcher::new(checkout)?,
@@ -65,6 +122,8 @@ pub fn run(checkout: &Checkout, peers: &[Peer], rounds: usize) -> Result<bool, S
                     .iter()
                     .flat_map(|r| &r.cells)
                     .all(|c| c.holds != Some(false));
+                kept.rows.extend(more);
+                result::save(&kept, out)?;
             }
             Err(Failure::Interrupted) => {
                 eprintln!("interrupted: the rows above are complete");
@@ -73,6 +132,7 @@ pub fn run(checkout: &Checkout, peers: &[Peer], rounds: usize) -> Result<bool, S
             Err(Failure::Failed(message)) => return Err(message),
         }
     }
+    println!("result: {}", out.display());
     Ok(holds)
 }
 
@@ -130,30 +190,28 @@ impl Bench<'_> {
         self.peers.iter().position(|p| p.name == name)
     }
 
-    /// A row from one result per peer: `Ok((value, words))` or the reason for none.
+    /// A row from one figure per peer, or the reason for none.
     fn row(
         &self,
-        case: &str,
-        goal: &str,
-        results: Vec<Result<(f64, String), String>>,
+        (title, case, goal): (&str, &str, &str),
+        results: Vec<Result<Figure, String>>,
         holds: impl Fn(f64) -> bool,
     ) -> Row {
         let cells = results.into_iter().enumerate().map(|(index, result)| {
-            let peer = self.peers[index].name.clone();
-            match result {
-                Ok((value, text)) => Cell {
-                    peer,
-                    text,
-                    holds: self.judged(index).then(|| holds(value)),
-                },
-                Err(text) => Cell {
-                    peer,
-                    text,
-                    holds: self.judged(index).then_some(false),
-                },
+            let (value, text, short) = match result {
+                Ok(figure) => (Some(figure.value), figure.text, figure.short),
+                Err(text) => (None, text, "failed".into()),
+            };
+            Cell {
+                peer: self.peers[index].name.clone(),
+                holds: self.judged(index).then(|| value.is_some_and(&holds)),
+                value,
+                text,
+                short,
             }
         });
         Row {
+            title: title.into(),
             case: case.into(),
             goal: goal.into(),
             cells: cells.collect(),

@@ -11,7 +11,11 @@ use crate::report::{Report, timed};
 use crate::rng::Rng;
 use crate::table::Table;
 
-/// `owners=8 bytes=40m low=16 high=1024 wait=12`: marks "full", "freed", "1s" and "idle" (after `wait` seconds).
+/// `owners=8 bytes=40m low=16 high=1024 wait=12`: marks "start", "full", "freed", "1s" and "idle" (after `wait` seconds).
+///
+/// The pointer tables are the program's own mappings; each is unmapped when its blocks are freed, so from "freed" on
+/// none is resident. `own_kib` is what the program was at its start without them, `above_1s_kib` and `above_idle_kib`
+/// what is resident beyond that.
 pub fn run(params: &mut Params) -> Report {
     let owners = params.need("owners") as usize;
     let bytes = params.need("bytes");
@@ -27,6 +31,11 @@ pub fn run(params: &mut Params) -> Report {
     let filled = Barrier::new(owners + 1);
     let wake = Barrier::new(owners + 1);
     let start = proc::memory();
+    let table_kib = tables
+        .iter()
+        .filter_map(|t| t.lock().ok()?.as_ref().map(Table::resident_kib))
+        .sum::<u64>();
+    let own_kib = start.rss_kib.saturating_sub(table_kib);
     let mut checksum = 0u64;
     let mut count = 0u64;
     let mut marks = Vec::new();
@@ -54,6 +63,8 @@ pub fn run(params: &mut Params) -> Report {
                     checksum = checksum.wrapping_add(block.release());
                     count += 1;
                 }
+                // The table goes here, with its mapping.
+                drop(table);
             }
             let freed = Instant::now();
             marks.push(("freed", proc::memory()));
@@ -66,7 +77,13 @@ pub fn run(params: &mut Params) -> Report {
     });
     let mut report = Report::new(checksum, count, seconds);
     report.mark("start", start);
+    report.extra("own_kib", own_kib as f64);
+    report.extra("table_kib", table_kib as f64);
     for (name, memory) in marks {
+        if matches!(name, "1s" | "idle") {
+            let above = memory.rss_kib.saturating_sub(own_kib);
+            report.extra(format!("above_{name}_kib"), above as f64);
+        }
         report.mark(name, memory);
     }
     report

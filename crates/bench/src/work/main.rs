@@ -15,20 +15,26 @@ mod ring;
 mod rng;
 mod table;
 
+mod bodies;
 mod churn;
+mod collector;
 mod containers;
+mod cubes;
 mod dormant;
 mod fork;
 mod fragmentation;
 mod handoff;
+mod keyspace;
 mod larson;
 mod latency;
 mod pair;
+mod pool;
 mod queues;
 mod sharing;
 mod single;
 mod stress;
 mod threads;
+mod waves;
 mod week;
 
 use params::Params;
@@ -48,7 +54,10 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("larson", larson::run),
     ("queues", queues::run),
     ("batches", queues::batches),
+    ("pool", pool::run),
+    ("waves", waves::run),
     ("mixed", stress::mixed),
+    ("rounds", stress::rounds),
     ("crossing", stress::crossing),
     ("sharing", sharing::run),
     ("churn", churn::run),
@@ -57,6 +66,10 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("trees", containers::trees),
     ("digits", containers::digits),
     ("messages", containers::messages),
+    ("keyspace", keyspace::run),
+    ("collector", collector::run),
+    ("bodies", bodies::run),
+    ("cubes", cubes::run),
     ("fragmentation", fragmentation::run),
     ("week", week::run),
     ("latency", latency::run),

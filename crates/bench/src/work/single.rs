@@ -1,4 +1,4 @@
-//! One thread: sizes, lifetimes and orders of freeing.
+//! Sizes, lifetimes and orders of freeing, each thread by itself.
 
 use crate::heap::Block;
 use crate::params::Params;
@@ -6,25 +6,44 @@ use crate::report::{Report, timed};
 use crate::rng::Rng;
 use crate::table::Table;
 
-/// `slots=N low=A high=B ops=N`: random slots are replaced; sizes by octaves.
+/// `slots=N low=A high=B ops=N threads=T`: random slots are replaced; sizes by octaves. Each of the threads (one if not
+/// said otherwise) has slots and operations of its own.
 pub fn random(params: &mut Params) -> Report {
     let slots = params.need("slots") as usize;
-    let (low, high) = (params.need("low"), params.need("high"));
+    let sizes = (params.need("low"), params.need("high"));
     let ops = params.need("ops");
-    let mut table = Table::new(slots, |_| None::<Block>);
-    let (sum, seconds) = timed(|| {
-        let mut rng = Rng::new(1, 0);
-        let mut sum = 0u64;
-        for _ in 0..ops {
-            let slot = &mut table[rng.below(slots as u64) as usize];
-            let fresh = Block::new(rng.octaves(low, high), rng.next() as u32);
-            if let Some(old) = slot.replace(fresh) {
-                sum = sum.wrapping_add(old.release());
-            }
-        }
-        sum.wrapping_add(empty(&mut table))
+    let threads = params.number("threads", 1);
+    let mut tables = Table::new(threads as usize, |_| Table::new(slots, |_| None::<Block>));
+    let (sum, seconds) = timed(|| match &mut tables[..] {
+        // No thread is made for one: allocators may take shortcuts while a process has a single thread.
+        [table] => replace(table, 0, sizes, ops),
+        tables => std::thread::scope(|scope| {
+            let handles: Vec<_> = tables
+                .iter_mut()
+                .zip(0..)
+                .map(|(table, stream)| scope.spawn(move || replace(table, stream, sizes, ops)))
+                .collect();
+            handles
+                .into_iter()
+                .filter_map(|h| h.join().ok())
+                .fold(0u64, u64::wrapping_add)
+        }),
     });
-    Report::new(sum, ops, seconds)
+    Report::new(sum, ops * threads, seconds)
+}
+
+fn replace(table: &mut [Option<Block>], stream: u64, (low, high): (u64, u64), ops: u64) -> u64 {
+    let mut rng = Rng::new(1, stream);
+    let mut sum = 0u64;
+    let slots = table.len() as u64;
+    for _ in 0..ops {
+        let slot = &mut table[rng.below(slots) as usize];
+        let fresh = Block::new(rng.octaves(low, high), rng.next() as u32);
+        if let Some(old) = slot.replace(fresh) {
+            sum = sum.wrapping_add(old.release());
+        }
+    }
+    sum.wrapping_add(empty(table))
 }
 
 /// `blocks=N low=A high=B rounds=N order=fifo|lifo|shuffle`: a batch is allocated, then freed in the given order.

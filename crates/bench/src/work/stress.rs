@@ -72,6 +72,66 @@ fn exchange(place: &AtomicPtr<u8>, block: Option<Block>) -> Option<Block> {
     (!old.is_null()).then(|| unsafe { Block::from_raw(old) })
 }
 
+/// `threads=T blocks=N shared=N rounds=N`: in each round new threads allocate `blocks` each, swap some of them through
+/// shared slots, keep a quarter for the next round's threads and free the rest; one in some thousands up to 4 MiB.
+pub fn rounds(params: &mut Params) -> Report {
+    let threads = params.need("threads") as usize;
+    let blocks = params.need("blocks") as usize;
+    let shared = params.need("shared") as usize;
+    let rounds = params.need("rounds");
+    let transfer = Table::new(shared, |_| AtomicPtr::<u8>::new(std::ptr::null_mut()));
+    let mut kept = Table::new(threads, |_| Table::new(blocks, |_| None::<Block>));
+    let checksum = AtomicU64::new(0);
+    let ((), seconds) = timed(|| {
+        for round in 0..rounds {
+            // Each thread gets what another one kept.
+            kept.rotate_left(1);
+            std::thread::scope(|scope| {
+                for (thread, table) in kept.iter_mut().enumerate() {
+                    let (transfer, checksum) = (&transfer, &checksum);
+                    let rng = Rng::new(26, round << 8 | thread as u64);
+                    scope.spawn(move || {
+                        checksum.fetch_add(one_round(rng, table, transfer), Ordering::Relaxed);
+                    });
+                }
+            });
+        }
+        let left = transfer.iter().filter_map(|place| exchange(place, None));
+        let sum = left.fold(0u64, |sum, block| sum.wrapping_add(block.release()));
+        checksum.fetch_add(sum, Ordering::Relaxed);
+        for table in kept.iter_mut() {
+            checksum.fetch_add(single::empty(table), Ordering::Relaxed);
+        }
+    });
+    Report::new(
+        checksum.load(Ordering::Relaxed),
+        rounds * (threads * blocks) as u64,
+        seconds,
+    )
+}
+
+fn one_round(mut rng: Rng, table: &mut [Option<Block>], transfer: &[AtomicPtr<u8>]) -> u64 {
+    let mut sum = 0u64;
+    for slot in table.iter_mut() {
+        let size = match rng.below(4096) {
+            0 => rng.octaves(64 << 10, 4 << 20),
+            1..40 => rng.octaves(1 << 10, 64 << 10),
+            _ => rng.octaves(16, 1024),
+        };
+        let mut fresh = Some(Block::new(size, rng.next() as u32));
+        if rng.below(4) == 0 {
+            let place = &transfer[rng.below(transfer.len() as u64) as usize];
+            fresh = exchange(place, fresh);
+        }
+        let old = std::mem::replace(slot, fresh);
+        sum = sum.wrapping_add(old.map_or(0, Block::release));
+    }
+    let quarter = table.len() / 4;
+    let first = rng.below((table.len() - quarter) as u64 + 1) as usize;
+    sum = sum.wrapping_add(single::empty(&mut table[..first]));
+    sum.wrapping_add(single::empty(&mut table[first + quarter..]))
+}
+
 /// `threads=T slots=N low=A high=B ops=N`: random replacement; every fourth block is freed by the next thread.
 pub fn crossing(params: &mut Params) -> Report {
     let threads = params.need("threads") as usize;

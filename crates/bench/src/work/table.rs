@@ -41,6 +41,13 @@ impl<T> Table<T> {
     }
 }
 
+impl<T> Table<T> {
+    /// What the mapping holds of memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        ((self.len * size_of::<T>()).max(1) as u64).div_ceil(4096) * 4
+    }
+}
+
 impl<T> Deref for Table<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {

@@ -76,7 +76,15 @@ pub const STEPS: &[Step] = &[
         name: TESTS,
         what: "the tests of all crates",
         from: Level::Quick,
-        tools: &["gcc", "g++", "objdump"],
+        tools: &[
+            "gcc",
+            "g++",
+            "objdump",
+            "valgrind",
+            "chromium",
+            "redis-server",
+            "memcached",
+        ],
         action: Action::Commands(tests),
     },
     Step {

@@ -34,6 +34,10 @@ const TOOLS: &[Tool] = &[
     program("g++", &["g++"]),
     program("objdump", &["binutils"]),
     program("strace", &["strace"]),
+    program("valgrind", &["valgrind"]),
+    program("chromium", &["chromium", "fonts-dejavu-core"]),
+    program("redis-server", &["redis-server"]),
+    program("memcached", &["memcached"]),
     Tool {
         name: "rustc for aarch64",
         probe: Probe::File("/usr/bin/rustc"),

@@ -1,9 +1,15 @@
-//! A result in words: a table, and where one allocator stands, losses first.
+//! A result in words: a table, geometric means, and where one allocator stands, losses first.
+
+mod details;
+mod means;
 
 use std::fmt::Write;
 
+pub use details::{columns, text as details};
+pub use means::{Mean, means};
+
 use crate::result::{ResultFile, WorkloadResult};
-use crate::stats;
+use crate::stats::{self, Summary};
 
 /// What one allocator reached in one workload, against the best of the others.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,10 +24,17 @@ pub struct Standing {
     pub clear: bool,
 }
 
-/// The peer that others are compared with: glibc where it ran, else the first.
+/// The allocator that the standings are about.
+pub const OURS: &str = "aethalloc";
+
+/// The peer that others are compared with: mimalloc where it ran, else glibc, else the first.
 pub fn base(result: &ResultFile) -> Option<&str> {
     let names = || result.peers.iter().map(|p| p.name.as_str());
-    names().find(|n| *n == "glibc").or_else(|| names().next())
+    ["mimalloc", "glibc"]
+        .into_iter()
+        .find_map(|wanted| names().find(|n| *n == wanted))
+        .or_else(|| names().find(|n| *n != OURS))
+        .or_else(|| names().next())
 }
 
 /// Rows in which `peer` and another have a figure, worst first.
@@ -29,41 +42,45 @@ pub fn standings(result: &ResultFile, peer: &str) -> Vec<Standing> {
     let mut rows: Vec<Standing> = result
         .workloads
         .iter()
-        .filter_map(|w| standing(result, w, peer))
+        .filter_map(|w| standing(result, w, peer, None))
         .collect();
     rows.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
     rows
 }
 
-fn standing(result: &ResultFile, workload: &WorkloadResult, peer: &str) -> Option<Standing> {
-    let own = workload.judged(peer)?;
-    let (best, figure) = result
+/// Where `peer` stands in one workload, by a figure's path or (none) the one that it is judged by.
+pub fn standing(
+    result: &ResultFile,
+    workload: &WorkloadResult,
+    peer: &str,
+    path: Option<&str>,
+) -> Option<Standing> {
+    let figure_of = |name: &str| figure(workload, name, path);
+    let own = figure_of(peer)?;
+    let (best, other) = result
         .peers
         .iter()
         .filter(|p| p.name != peer)
-        .filter_map(|p| Some((p.name.clone(), workload.judged(&p.name)?)))
+        .filter_map(|p| Some((p.name.clone(), figure_of(&p.name)?)))
         .min_by(|a, b| a.1.median.total_cmp(&b.1.median))?;
-    let clear = own.differs_from(&figure);
     Some(Standing {
         workload: workload.name.clone(),
+        clear: own.differs_from(&other),
+        // Nothing against nothing is even.
+        ratio: match (own.median, other.median) {
+            (0.0, 0.0) => 1.0,
+            (own, other) => own / other,
+        },
         best,
-        ratio: own.median / figure.median,
-        clear,
     })
 }
 
-/// Geometric mean over all workloads in which both have a figure, of `peer` to `base`, for a figure path
-/// (none: the one each workload is judged by).
-pub fn mean_ratio(result: &ResultFile, peer: &str, base: &str, path: Option<&str>) -> Option<f64> {
-    let median = |w: &WorkloadResult, name: &str| match path {
-        Some(path) => w.cell(name)?.summary(path).map(|s| s.median),
-        None => w.judged(name).map(|s| s.median),
-    };
-    let ratios = result
-        .workloads
-        .iter()
-        .filter_map(|w| Some(median(w, peer)? / median(w, base)?));
-    stats::geometric_mean(ratios)
+/// A peer's summary by a figure's path, or by the figure that the workload is judged by.
+pub fn figure(workload: &WorkloadResult, peer: &str, path: Option<&str>) -> Option<Summary> {
+    match path {
+        Some(path) => workload.cell(peer)?.summary(path),
+        None => workload.judged(peer),
+    }
 }
 
 /// The table for the terminal.
@@ -115,12 +132,7 @@ pub fn text(result: &ResultFile) -> String {
         }
         out.push('\n');
     }
-    let _ = write!(out, "{:width$}  {:>12}", "geometric mean", "1.00x");
-    for name in &others {
-        let mean = mean_ratio(result, name, base, None).map_or("-".into(), |m| format!("{m:.3}x"));
-        let _ = write!(out, " {mean:>15}");
-    }
-    out.push('\n');
+    out.push_str(&means::text(result));
     for absent in &result.absent {
         let _ = writeln!(out, "absent: {}: {}", absent.name, absent.reason);
     }

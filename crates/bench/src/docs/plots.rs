@@ -1,0 +1,115 @@
+//! Drawings as files of their own, light, for the documents.
+
+use super::Kept;
+use crate::html::{self, Bar, Dot};
+use crate::report::{self, OURS};
+use crate::result::ResultFile;
+
+/// Colours and letters; the same as the page's light ones.
+const STYLE: &str = "svg{font:13px system-ui,sans-serif;--c0:#d1495b;--c1:#5f6b78;--c2:#0072b2;--c3:#e69f00;--c4:#009e73;\
+--c5:#cc79a7;--c6:#56b4e9;--c7:#8c6d31;--c8:#7b5ea7;--c9:#444}text{fill:#1b1f24}.soft{fill:#5b6570;font-size:12px}\
+.axis{stroke:#d5dae0}.whisker{stroke:#1b1f24;stroke-width:1.5}.cut{fill:#fff}";
+
+/// All drawings by file name.
+pub fn all(kept: &Kept) -> Vec<(String, String)> {
+    let mut plots = Vec::new();
+    for result in &kept.suites {
+        for (index, mean) in report::means(result).iter().enumerate() {
+            let bars: Vec<Bar> = mean
+                .ratios
+                .iter()
+                .map(|(name, value)| Bar {
+                    label: title(result, name),
+                    colour: html::colour(result, name),
+                    value: *value,
+                    low: *value,
+                    high: *value,
+                })
+                .collect();
+            let about = format!("suite {}: {}", result.suite, mean.title);
+            plots.push((name(result, index), alone(&html::bars(&bars, "x", &about))));
+        }
+        let dots = scatter(result);
+        if dots.len() > 1 {
+            let about = format!("suite {}: time against memory", result.suite);
+            plots.push((scatter_name(result), alone(&html::scatter(&dots, &about))));
+        }
+    }
+    plots
+}
+
+/// File of the drawing of a suite's mean.
+pub fn name(result: &ResultFile, mean: usize) -> String {
+    format!("{}-mean-{}.svg", result.suite, mean + 1)
+}
+
+/// File of a suite's scatter of time and memory.
+pub fn scatter_name(result: &ResultFile) -> String {
+    format!("{}-scatter.svg", result.suite)
+}
+
+/// Whether a suite has one.
+pub fn has_scatter(result: &ResultFile) -> bool {
+    scatter(result).len() > 1
+}
+
+fn scatter(result: &ResultFile) -> Vec<Dot<'_>> {
+    let means = report::means(result);
+    let find = |path| means.iter().find(|m| m.path == Some(path));
+    let (Some(time), Some(memory)) = (find("wall_s"), find("peak_kib")) else {
+        return Vec::new();
+    };
+    time.ratios
+        .iter()
+        .zip(&memory.ratios)
+        .map(|((name, x), (_, y))| Dot {
+            label: title(result, name),
+            colour: html::colour(result, name),
+            x: *x,
+            y: *y,
+        })
+        .collect()
+}
+
+/// What tables call an allocator.
+pub fn title<'a>(result: &'a ResultFile, name: &str) -> &'a str {
+    let peer = result.peers.iter().find(|p| p.name == name);
+    peer.map_or(if name == OURS { "Aethalloc" } else { "?" }, |p| {
+        p.title.as_str()
+    })
+}
+
+/// A drawing of the page as a file: with its size, its style and a white ground.
+fn alone(drawing: &str) -> String {
+    let size = drawing
+        .split_once("viewBox=\"0 0 ")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map_or("", |(size, _)| size);
+    let (width, height) = size.split_once(' ').unwrap_or(("346", "280"));
+    let head =
+        format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" ");
+    let ground = format!(
+        "><style>{STYLE}</style><rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>"
+    );
+    drawing
+        .replacen("<svg ", &head, 1)
+        .replacen('>', &ground, 1)
+        + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawing_stands_alone() {
+        let text = alone(&html::bars(&[], "x", "t"));
+        assert!(text.starts_with("<svg xmlns="), "{text}");
+        assert!(
+            text.contains("width=\"346\" height=\"4\" viewBox"),
+            "{text}"
+        );
+        assert_eq!(text.matches("<style>").count(), 1);
+        assert!(text.ends_with("</svg>\n"));
+    }
+}

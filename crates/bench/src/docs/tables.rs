@@ -1,0 +1,409 @@
+//! The tables of the documents.
+
+use std::fmt::Write;
+
+use super::{Kept, plots};
+use crate::html;
+use crate::report::{self, Mean, OURS, Standing, number};
+use crate::result::{ResultFile, WorkloadResult};
+use crate::stats;
+
+/// More than this share worse with other constants is a fall.
+const FALL: f64 = 0.1;
+
+/// README: the six programs and their goals.
+pub fn six(kept: &Kept) -> String {
+    let Some(six) = &kept.six else {
+        return "No run is kept.\n".into();
+    };
+    let mut out = format!(
+        "One interleaved run on {}.\n\n| program | goal |",
+        machine(&six.machine, &six.commit, six.started)
+    );
+    for peer in &six.peers {
+        let title = match peer.name.as_str() {
+            "glibc" => format!("{} {}", peer.title, peer.version),
+            _ => peer.title.clone(),
+        };
+        let _ = write!(out, " {title} |");
+    }
+    let _ = writeln!(out, " |\n{}", rule(six.peers.len() + 3));
+    for row in &six.rows {
+        let _ = write!(out, "| {} | {} |", row.title, row.goal);
+        for peer in &six.peers {
+            let cell = row.cells.iter().find(|c| c.peer == peer.name);
+            let _ = write!(out, " {} |", cell.map_or("", |c| c.short.as_str()));
+        }
+        let holds = row
+            .cells
+            .iter()
+            .find(|c| c.peer == OURS)
+            .and_then(|c| c.holds);
+        let verdict = match holds {
+            Some(true) => "holds",
+            Some(false) => "**missed**",
+            None => "",
+        };
+        let _ = writeln!(out, " {verdict} |");
+    }
+    out
+}
+
+/// README: means of all suites, and the rows in which another allocator is better.
+pub fn standings(kept: &Kept) -> String {
+    let Some(first) = kept.suites.first() else {
+        return "No run of the suites is kept.\n".into();
+    };
+    let base = report::base(first).unwrap_or_default();
+    let mut out = format!(
+        "Geometric means over the programs of a suite, {} = 1, lower is better; one interleaved run of each suite on {}. \
+         Every row: [docs/results.md](docs/results.md).\n\n",
+        plots::title(first, base),
+        machine(&first.machine, &first.commit, first.started)
+    );
+    out.push_str(&means_table(kept.suites.iter()));
+    out.push_str("\n| suite | best of all, clearly | no clear difference | behind the best other, worst first |\n|---|---|---|---|\n");
+    for result in &kept.suites {
+        let rows = report::standings(result, OURS);
+        let count = |wanted: Place| rows.iter().filter(|r| place(r) == wanted).count();
+        let behind: Vec<String> = rows
+            .iter()
+            .filter(|r| place(r) == Place::Behind)
+            .map(|r| format!("{} {}", r.workload, to(result, r)))
+            .collect();
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            result.suite,
+            count(Place::Ahead),
+            count(Place::Even),
+            match behind.is_empty() {
+                true => "none".into(),
+                false => format!("{}: {}", behind.len(), behind.join(", ")),
+            }
+        );
+    }
+    for result in kept.suites.iter().filter(|r| plots::has_scatter(r)) {
+        let _ = writeln!(
+            out,
+            "\n![suite {}: time against memory](docs/results/{})",
+            result.suite,
+            plots::scatter_name(result)
+        );
+    }
+    out
+}
+
+/// docs/results.md: everything.
+pub fn results(kept: &Kept) -> String {
+    let mut out = String::new();
+    if kept.suites.is_empty() {
+        out.push_str("No run of the suites is kept.\n\n");
+    }
+    for result in &kept.suites {
+        let _ = writeln!(out, "## Suite {}\n", result.suite);
+        about(&mut out, result);
+        pictures(&mut out, result);
+        out.push_str(&means_table([result].into_iter()));
+        ranks(&mut out, result);
+        let judged = format!(
+            "All figures that rows are judged by, suite {}",
+            result.suite
+        );
+        figures(&mut out, result, None, &judged, 1.0);
+        let peaks = format!("Peak RSS in MiB, suite {}", result.suite);
+        figures(&mut out, result, Some("peak_kib"), &peaks, 1.0 / 1024.0);
+        reasons(&mut out, result);
+    }
+    robustness(&mut out, kept);
+    if let Some(six) = &kept.six {
+        let _ = writeln!(
+            out,
+            "## The six\n\nOn {}.\n\n```text",
+            machine(&six.machine, &six.commit, six.started)
+        );
+        for row in &six.rows {
+            let _ = writeln!(out, "\n{}\n  goal: {}", row.case, row.goal);
+            for cell in &row.cells {
+                let verdict = match cell.holds {
+                    Some(true) => ": holds",
+                    Some(false) => ": MISSED",
+                    None => "",
+                };
+                let _ = writeln!(out, "  {:<14} {}{verdict}", cell.peer, cell.text);
+            }
+        }
+        out.push_str("```\n");
+    }
+    out
+}
+
+fn machine(machine: &crate::machine::Machine, commit: &str, started: u64) -> String {
+    format!(
+        "{} {} ({}{}), Linux {}, transparent huge pages: {}; commit {commit}, {}",
+        machine.cpus,
+        if machine.cpus == 1 { "CPU" } else { "CPUs" },
+        machine.cpu,
+        if machine.virtual_machine {
+            ", virtual"
+        } else {
+            ""
+        },
+        machine.kernel.split('-').next().unwrap_or_default(),
+        machine.huge_pages,
+        html::date(started)
+    )
+}
+
+fn about(out: &mut String, result: &ResultFile) {
+    let _ = writeln!(
+        out,
+        "{} programs, {} allocators, {} rounds, interleaved, on {}.",
+        result.workloads.len(),
+        result.peers.len(),
+        result.rounds,
+        machine(&result.machine, &result.commit, result.started)
+    );
+    let versions: Vec<String> = result
+        .peers
+        .iter()
+        .map(|p| match p.note.as_str() {
+            "" => format!("{} {}", p.title, p.version),
+            note => format!("{} {} ({note})", p.title, p.version),
+        })
+        .collect();
+    let _ = writeln!(out, "Versions: {}.\n", versions.join("; "));
+    for absent in &result.absent {
+        let _ = writeln!(out, "**{} is absent**: {}\n", absent.name, absent.reason);
+    }
+    for line in &result.disturbances {
+        let _ = writeln!(out, "**Disturbed**: {line}\n");
+    }
+    if !result.complete {
+        out.push_str("**Interrupted**: what is here was finished.\n\n");
+    }
+}
+
+fn pictures(out: &mut String, result: &ResultFile) {
+    for (index, mean) in report::means(result).iter().enumerate() {
+        let file = plots::name(result, index);
+        let _ = writeln!(out, "![{}: {}](results/{file})", result.suite, mean.title);
+    }
+    if plots::has_scatter(result) {
+        let file = plots::scatter_name(result);
+        let _ = writeln!(
+            out,
+            "![{}: time against memory](results/{file})",
+            result.suite
+        );
+    }
+    out.push('\n');
+}
+
+/// Means of some suites in one table; the columns are those of the first.
+fn means_table<'a>(results: impl Iterator<Item = &'a ResultFile> + Clone) -> String {
+    let Some(first) = results.clone().next() else {
+        return String::new();
+    };
+    let mut out = "| geometric mean of |".to_string();
+    for peer in &first.peers {
+        let _ = write!(out, " {} |", peer.title);
+    }
+    let _ = writeln!(
+        out,
+        " best other of each row |\n{}",
+        rule(first.peers.len() + 2)
+    );
+    for result in results {
+        for mean in report::means(result) {
+            let _ = write!(
+                out,
+                "| {}, {} ({}) |",
+                mean.suite, mean.title, mean.workloads
+            );
+            for peer in &first.peers {
+                let _ = write!(out, " {} |", ratio_of(&mean, &peer.name));
+            }
+            let best = mean
+                .best_others
+                .map_or(String::new(), |b| format!("{b:.3}"));
+            let _ = writeln!(out, " {best} |");
+        }
+    }
+    out
+}
+
+fn ratio_of(mean: &Mean, peer: &str) -> String {
+    let found = mean.ratios.iter().find(|(name, _)| name == peer);
+    match found {
+        Some((name, ratio)) if name == OURS => format!("**{ratio:.3}**"),
+        Some((_, ratio)) => format!("{ratio:.3}"),
+        None => String::new(),
+    }
+}
+
+#[derive(PartialEq)]
+enum Place {
+    Ahead,
+    Even,
+    Behind,
+}
+
+fn place(standing: &Standing) -> Place {
+    match (standing.clear, standing.ratio > 1.0) {
+        (false, _) => Place::Even,
+        (true, true) => Place::Behind,
+        (true, false) => Place::Ahead,
+    }
+}
+
+fn to(result: &ResultFile, standing: &Standing) -> String {
+    format!(
+        "{:.2}x {}",
+        standing.ratio,
+        plots::title(result, &standing.best)
+    )
+}
+
+/// Where Aethalloc stands in each row, losses first: by what the row is judged by, and by CPU time and peak where that
+/// is the wall time.
+fn ranks(out: &mut String, result: &ResultFile) {
+    let by_time = result.workloads.iter().all(|w| w.figure.path == "wall_s");
+    let mut columns: Vec<(&str, Option<&str>)> = vec![("judged by", None)];
+    if by_time {
+        columns = vec![
+            ("wall time", None),
+            ("user + sys", Some("cpu_s")),
+            ("peak RSS", Some("peak_kib")),
+        ];
+    }
+    out.push_str("\nAethalloc to the best other allocator in each row, losses first; bold: worse, and the stated intervals do not overlap.\n\n| program | |");
+    columns.iter().for_each(|(title, _)| {
+        let _ = write!(out, " {title} |");
+    });
+    let _ = writeln!(out, "\n{}", rule(columns.len() + 2));
+    let find = |name: &str| result.workloads.iter().find(|w| w.name == name);
+    for row in report::standings(result, OURS) {
+        let Some(workload) = find(&row.workload) else {
+            continue;
+        };
+        let _ = write!(
+            out,
+            "| {} | {} |",
+            workload.name,
+            workload.about.replace('|', "/")
+        );
+        for (_, path) in &columns {
+            let text =
+                report::standing(result, workload, OURS, *path).map_or(String::new(), |standing| {
+                    match place(&standing) {
+                        Place::Behind => format!("**{}**", to(result, &standing)),
+                        _ => to(result, &standing),
+                    }
+                });
+            let _ = write!(out, " {text} |");
+        }
+        out.push('\n');
+    }
+    out.push('\n');
+}
+
+/// Median and half-width of its interval, every allocator in every row.
+fn figures(out: &mut String, result: &ResultFile, path: Option<&str>, title: &str, scale: f64) {
+    let _ = write!(
+        out,
+        "<details><summary>{title}</summary>\n\n| program | unit |"
+    );
+    for peer in &result.peers {
+        let _ = write!(out, " {} |", peer.title);
+    }
+    let _ = writeln!(out, "\n{}", rule(result.peers.len() + 2));
+    for workload in &result.workloads {
+        let unit = match path {
+            None => workload.figure.unit.as_str(),
+            Some(_) => "MiB",
+        };
+        let _ = write!(out, "| {} | {unit} |", workload.name);
+        for peer in &result.peers {
+            let _ = write!(out, " {} |", cell(workload, &peer.name, path, scale));
+        }
+        out.push('\n');
+    }
+    out.push_str("\n</details>\n\n");
+}
+
+fn cell(workload: &WorkloadResult, peer: &str, path: Option<&str>, scale: f64) -> String {
+    match report::figure(workload, peer, path).map(|s| s.scaled(scale)) {
+        Some(s) if s.count >= stats::ENOUGH => {
+            format!("{} ±{:.0} %", number(s.median), s.spread() * 100.0)
+        }
+        Some(s) => number(s.median),
+        None => "none".into(),
+    }
+}
+
+/// Why cells are empty.
+fn reasons(out: &mut String, result: &ResultFile) {
+    let mut any = false;
+    for workload in &result.workloads {
+        if let Some(reason) = &workload.skipped {
+            let _ = writeln!(out, "- {}: {reason}", workload.name);
+            any = true;
+        }
+        for cell in &workload.cells {
+            if let Some(line) = &cell.failed {
+                let title = plots::title(result, &cell.peer);
+                let _ = writeln!(out, "- {} on {title}: {line}", workload.name);
+                any = true;
+            }
+        }
+    }
+    if any {
+        out.push('\n');
+    }
+}
+
+/// Each row's ratio to the best other, with the workloads' own constants and with others.
+fn robustness(out: &mut String, kept: &Kept) {
+    for plain in &kept.suites {
+        let others: Vec<&ResultFile> = kept
+            .scaled
+            .iter()
+            .filter(|r| r.suite == plain.suite)
+            .collect();
+        if others.is_empty() {
+            continue;
+        }
+        let _ = write!(
+            out,
+            "## Other constants, suite {}\n\nSizes and live sets multiplied. Aethalloc to the best other allocator; bold: more than \
+             {:.0} % worse than with the program's own constants.\n\n| program | 1 |",
+            plain.suite,
+            FALL * 100.0
+        );
+        for other in &others {
+            let _ = write!(out, " {} |", other.scale);
+        }
+        let _ = writeln!(out, "\n{}", rule(others.len() + 2));
+        for row in report::standings(plain, OURS) {
+            let _ = write!(out, "| {} | {} |", row.workload, to(plain, &row));
+            for other in &others {
+                let workload = other.workloads.iter().find(|w| w.name == row.workload);
+                let standing = workload.and_then(|w| report::standing(other, w, OURS, None));
+                let text = standing.map_or(String::new(), |s| {
+                    match s.ratio > row.ratio * (1.0 + FALL) && s.ratio > 1.0 {
+                        true => format!("**{}**", to(other, &s)),
+                        false => to(other, &s),
+                    }
+                });
+                let _ = write!(out, " {text} |");
+            }
+            out.push('\n');
+        }
+        out.push('\n');
+    }
+}
+
+fn rule(columns: usize) -> String {
+    format!("|{}", "---|".repeat(columns))
+}
