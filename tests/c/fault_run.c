@@ -1,15 +1,17 @@
 /* One run through everything that asks the system for memory, for a system that refuses: slabs, large objects, realloc
    in place, by moving and by copying, alignments, calloc, threads that begin, free and end, fork, growth, purges.
    A refusal is null with ENOMEM, and then every object alive is checked. argv[1]: how often; argv[2]: threads at once.
+   argv[3], maps: with all mappings used up that a process may have.
    At the end the faults stop (`faults`): everything must work again, and all memory must have come back. */
 #include "threads.h"
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 enum { MOST = 4000 };
 typedef struct { char *at; size_t size; uint64_t mark; } object_t;
 typedef struct { object_t object[MOST]; int count; uint64_t random; uint64_t next_mark; } set_t;
 
-static atomic_int refusals;
+static atomic_int refusals, no_thread;
 static int calm; /* the faults have stopped: nothing may be refused */
 
 /* Tells a tracer that faults may (1) or may not (0) happen; otherwise an unknown command, refused. */
@@ -148,7 +150,7 @@ static int begin(pthread_t *thread, set_t *set) {
     if (error == 0) return 1;
     CHECK(error == EAGAIN || error == ENOMEM, "pthread_create: %s", strerror(error));
     CHECK(!calm, "no thread after the faults");
-    refusals++;
+    no_thread++;
     return 0;
 }
 
@@ -215,12 +217,27 @@ static void everything(int threads) {
     drop_all(set);
 }
 
+/* Every second page of a range becomes a mapping of its own until the system has no more. */
+enum { MAPPINGS = 310000 };
+static char *use_up_mappings(void) {
+    char *range = mmap(NULL, (size_t)MAPPINGS * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(range != MAP_FAILED, "mmap: %s", strerror(errno));
+    for (size_t i = 1; i < MAPPINGS; i += 2)
+        if (mprotect(range + i * 4096, 4096, PROT_READ) != 0) {
+            CHECK(errno == ENOMEM, "mprotect: %s", strerror(errno));
+            return range;
+        }
+    CHECK(0, "%d mappings and no end", MAPPINGS);
+}
+
 int main(int argc, char **argv) {
-    CHECK(argc == 3, "usage: fault_run TIMES THREADS");
+    CHECK(argc == 3 || argc == 4, "usage: fault_run TIMES THREADS [maps]");
     int times = atoi(argv[1]), threads = atoi(argv[2]);
     CHECK(threads > 0 && threads <= 8, "%d threads", threads);
+    char *range = argc == 4 ? use_up_mappings() : NULL;
     for (int i = 0; i < times; i++) everything(threads);
     faults(0);
+    if (range) CHECK(munmap(range, (size_t)MAPPINGS * 4096) == 0, "munmap: %s", strerror(errno));
     calm = 1;
     int during = refusals;
     everything(threads);

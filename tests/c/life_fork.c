@@ -1,7 +1,10 @@
 /* fork argv[1] times while threads allocate, in bursts too, and while threads begin and end. The child frees the
    parent's blocks, allocates with contents checked, starts a thread, forks again: whatever the other threads were
-   doing, no block may come twice. argv[2]: fork, or raw (_Fork: no handler of pthread_atfork runs). */
+   doing, no block may come twice. argv[2]: fork, or without handlers of pthread_atfork: _Fork, clone, clone3. */
 #include "threads.h"
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
 
 enum { SHARED = 300, BURST = 700 };
 static atomic_int stop;
@@ -42,7 +45,7 @@ static void *little_work(void *number) {
     load_t *load = calloc(1, sizeof *load);
     load->random = (uintptr_t)number;
     for (int i = 0; i < 300; i++) load_step(load);
-    for (int i = 0; i < 20; i++) burst(&load->random);
+    for (int i = 0; i < 6; i++) burst(&load->random);
     load_end(load);
     free(load);
     return NULL;
@@ -72,10 +75,22 @@ static void in_child(pid_t (*fork_now)(void), int with_thread, uintptr_t number)
     _exit(0);
 }
 
+/* The C library knows nothing of these children. */
+static pid_t raw_clone(void) { return (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L); }
+static pid_t raw_clone3(void) {
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
 int main(int argc, char **argv) {
-    CHECK(argc == 3, "usage: life_fork TIMES fork|raw");
-    int times = atoi(argv[1]), raw = !strcmp(argv[2], "raw");
-    pid_t (*fork_now)(void) = raw ? _Fork : fork;
+    CHECK(argc == 3, "usage: life_fork TIMES fork|_Fork|clone|clone3");
+    static const struct { const char *name; pid_t (*call)(void); } ways[] = {
+        {"fork", fork}, {"_Fork", _Fork}, {"clone", raw_clone}, {"clone3", raw_clone3}};
+    int times = atoi(argv[1]), raw = strcmp(argv[2], "fork") != 0;
+    pid_t (*fork_now)(void) = NULL;
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(argv[2], ways[i].name)) fork_now = ways[i].call;
+    CHECK(fork_now != NULL, "no way to fork is called %s", argv[2]);
     void *(*const bodies[])(void *) = {steady, bursts, short_lives};
     pthread_t threads[3];
     int count = raw && on_oracle() ? 0 : 3; /* on glibc, nothing may be allocated after a _Fork among threads */

@@ -23,5 +23,6 @@ pub fn set_errno(code: c_int) {
 
 /// Bytes in a page of the running kernel.
 pub fn page_size() -> usize {
-    4096
+    aethalloc_core::space::ready();
+    aethalloc_core::space::os_page()
 }

@@ -52,6 +52,7 @@ options! {
     batch_bytes: Size = 256 << 10, 4096, 1 << 30, "the same threshold in bytes";
     cache: Switch = 1, 0, 1, "thread caches; off: every call takes the slow path";
     remap: Switch = 1, 0, 1, "move the pages of large objects in realloc instead of copying (mremap)";
+    page_size: Size = 0, 0, 64 << 10, "least size of the system's pages to assume, for tests; 0: what the system says";
     stats_file: Path = 0, 0, 0, "append a line of JSON to this file at start, fork and exit";
     help: Switch = 0, 0, 1, "print these options to standard error at start";
 }

@@ -21,6 +21,26 @@ pub const UNITS_PER_REGION: usize = REGION / UNIT;
 /// The quantum in which large objects are sized. Real pages may be larger (16 or 64 KiB): a unit is a multiple of each.
 pub const PAGE: usize = 4096;
 
+/// The 4 KiB pages of a unit, one bit each, that belong to a system page of `size` bytes of which every bit is set in
+/// `pages`: what can be given back.
+pub const fn whole_pages(pages: u32, size: usize) -> u32 {
+    let n = size / PAGE;
+    if n <= 1 {
+        return pages;
+    }
+    if n >= UNIT / PAGE {
+        return if pages & 0xffff == 0xffff { 0xffff } else { 0 };
+    }
+    let (one, mut whole, mut at) = ((1u32 << n) - 1, 0, 0);
+    while at < UNIT / PAGE {
+        if pages >> at & one == one {
+            whole |= one << at;
+        }
+        at += n;
+    }
+    whole
+}
+
 /// `n` rounded up to a multiple of `to` (a power of two), `None` on overflow.
 pub const fn round_up(n: usize, to: usize) -> Option<usize> {
     match n.checked_add(to - 1) {
@@ -32,4 +52,25 @@ pub const fn round_up(n: usize, to: usize) -> Option<usize> {
 /// Units needed for `bytes`.
 pub const fn units_for(bytes: usize) -> usize {
     bytes / UNIT + !bytes.is_multiple_of(UNIT) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_pages;
+
+    #[test]
+    fn only_whole_system_pages_count() {
+        assert_eq!(whole_pages(0b1011_1111_0001, 4096), 0b1011_1111_0001);
+        assert_eq!(
+            whole_pages(0b1111_1011_1111_0001, 16384),
+            0b1111_0000_1111_0000
+        );
+        assert_eq!(
+            whole_pages(0b1111_1011_1111_0011, 8192),
+            0b1111_0011_1111_0011
+        );
+        assert_eq!(whole_pages(0xfffe, 65536), 0);
+        assert_eq!(whole_pages(0xffff, 65536), 0xffff);
+        assert_eq!(whole_pages(0, 65536), 0);
+    }
 }

@@ -41,6 +41,7 @@ pub unsafe fn start(environment: *const *const u8) {
     unsafe { read_options(environment) };
     // If the system grants no space now, a later call may get one: what follows is needed then.
     space::ready();
+    space::find_os_page();
     keep_path();
     watch_raw_forks();
     // SAFETY: plain registrations; both may allocate, through us, which works by now.

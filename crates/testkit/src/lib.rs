@@ -38,4 +38,4 @@ pub use program::{Language, Program, Source};
 pub use run::{Finished, Limit, Run};
 pub use settings::{full, oracle_only, quick, seed, stress_seconds};
 pub use tools::Tool;
-pub use verdict::{Missing, test, test_library};
+pub use verdict::{Missing, cannot_run_here, test, test_library};

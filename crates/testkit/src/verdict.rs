@@ -35,6 +35,12 @@ pub fn test_library(body: impl FnOnce() -> Result<(), Missing>) {
     }
 }
 
+/// For a test that this machine cannot run at all, whatever is installed: it is counted as skipped, with the reason.
+pub fn cannot_run_here(reason: &str) -> Result<(), Missing> {
+    skip(reason);
+    Ok(())
+}
+
 /// One write to the terminal, so that neither libtest swallows it nor lines of parallel tests mix.
 fn skip(reason: &str) {
     let test = std::thread::current().name().unwrap_or("test").to_owned();

@@ -2,7 +2,8 @@
 //! beside another allocator, under tools.
 
 use aethalloc_testkit::{
-    Active, Library, Missing, Program, Run, Source, Tool, oracle_only, quick, test, test_library,
+    Active, Library, Missing, Program, Run, Source, Tool, full, oracle_only, quick, test,
+    test_library,
 };
 
 /// Runs a program on plain glibc, then under `LD_PRELOAD` with proof that the library served it.
@@ -27,11 +28,17 @@ fn plain(source: Source) -> Result<(), Missing> {
 }
 
 /// Forks among busy threads. A few show that the test is right; what can go wrong is rare.
-fn forks(how: &str) -> Result<(), Missing> {
+fn forks(how: &str, times: u32) -> Result<(), Missing> {
     let program = Source::c("life_fork").build()?;
     program.on_oracle().arg("20").arg(how).finish().succeeded();
-    let times = if quick() { "60" } else { "500" };
-    preloaded(&program, |run| run.arg(times).arg(how).timeout(300));
+    let times = match (quick(), full()) {
+        (true, _) => times / 20,
+        (_, true) => times.max(1000),
+        _ => times,
+    };
+    preloaded(&program, |run| {
+        run.arg(times.to_string()).arg(how).timeout(300)
+    });
     Ok(())
 }
 
@@ -107,12 +114,61 @@ fn smallest_stacks() {
 
 #[test]
 fn fork_under_load() {
-    test(|| forks("fork"));
+    test(|| forks("fork", 1000));
 }
 
 #[test]
 fn fork_without_handlers() {
-    test(|| forks("raw"));
+    test(|| forks("_Fork", 300));
+}
+
+/// Children that the C library does not know of.
+#[test]
+fn raw_clone() {
+    test(|| {
+        forks("clone", 100)?;
+        forks("clone3", 100)
+    });
+}
+
+/// Handlers of fork that allocate, registered before the allocator's and after them.
+#[test]
+fn fork_handlers_that_allocate() {
+    test(|| {
+        let library = Source::c("life_atfork_lib").build_shared()?;
+        let program = Source::c("life_atfork").build_linked_to(&library)?;
+        on_both(&program, |run| run.arg("100").timeout(120));
+        Ok(())
+    });
+}
+
+#[test]
+fn signal_handlers() {
+    test(|| {
+        let program = Source::c("life_signals").build()?;
+        let count = if quick() { "1000" } else { "10000" };
+        on_both(&program, |run| run.arg(count));
+        Ok(())
+    });
+}
+
+/// A Rust program with the crate in it, under the preloaded library: each serves its own callers.
+#[test]
+fn two_copies_in_one_process() {
+    test_library(|| {
+        let program = Program::existing("own_copy", env!("CARGO_BIN_EXE_own_copy"));
+        let alone = program.as_built().finish().succeeded().stdout;
+        let active = Active::new();
+        let run = program.preloaded().env("AETHALLOC_CONF", active.conf());
+        assert_eq!(run.finish().succeeded().stdout, alone);
+        let ended = active.assert_active();
+        let both = ended.iter().filter(|pid| **pid == ended[0]).count();
+        assert_eq!(
+            both, 2,
+            "exit lines of {ended:?}: one of each copy was expected"
+        );
+        Ok(())
+    });
 }
 
 #[test]

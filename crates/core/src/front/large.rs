@@ -9,7 +9,7 @@ use crate::space::{self};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
 use aethalloc_base::bounds;
 use aethalloc_base::options::Key;
-use aethalloc_base::units::{PAGE, UNIT, units_for};
+use aethalloc_base::units::{PAGE, REGION, UNIT, UNITS_PER_REGION, units_for};
 use aethalloc_sys::memory::{self, Moved};
 use core::ptr::null_mut;
 
@@ -38,7 +38,12 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
         return null_mut();
     }
     let units = units_for(bytes);
-    let extra = align / UNIT - 1;
+    // Runs longer than a region begin at one.
+    let extra = if units > UNITS_PER_REGION && align <= REGION {
+        0
+    } else {
+        align / UNIT - 1
+    };
     let Some(mut run) = pages::take(units + extra) else {
         return null_mut();
     };

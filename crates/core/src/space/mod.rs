@@ -17,7 +17,7 @@ pub mod pool;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::*};
 use aethalloc_base::class;
 use aethalloc_base::options::Key;
-use aethalloc_base::units::{REGION, UNIT, UNIT_SHIFT, UNITS_PER_REGION};
+use aethalloc_base::units::{PAGE, REGION, UNIT, UNIT_SHIFT, UNITS_PER_REGION};
 use aethalloc_sys::lock::Lock;
 use aethalloc_sys::memory::{self, Access};
 use core::ptr::null_mut;
@@ -55,6 +55,28 @@ static EXTRA_FIRST: [AtomicUsize; EXTRA] = [const { AtomicUsize::new(0) }; EXTRA
 static EXTRA_UNITS: [AtomicUsize; EXTRA] = [const { AtomicUsize::new(0) }; EXTRA];
 static EXTRAS: AtomicUsize = AtomicUsize::new(0);
 
+/// Bytes of one of the system's pages, see [`os_page`].
+static OS_PAGE: AtomicUsize = AtomicUsize::new(UNIT);
+
+/// Bytes of one of the system's pages: 4, 16 or 64 KiB. [`UNIT`], which is a multiple of any, until the space is made.
+#[inline]
+pub fn os_page() -> usize {
+    OS_PAGE.load(Relaxed)
+}
+
+/// Reads the size of the system's pages; option `page_size` makes it larger.
+pub fn find_os_page() {
+    const AT_PAGESZ: core::ffi::c_ulong = 6;
+    unsafe extern "C" {
+        fn getauxval(kind: core::ffi::c_ulong) -> core::ffi::c_ulong;
+    }
+    // SAFETY: reads what the kernel told the process at its start.
+    let told = unsafe { getauxval(AT_PAGESZ) } as usize;
+    let size = told.max(crate::config::get(Key::page_size));
+    let good = size.is_power_of_two() && (PAGE..=UNIT).contains(&size);
+    OS_PAGE.store(if good { size } else { UNIT }, Relaxed);
+}
+
 /// The lock that guards the making of the space (the fork handlers take it).
 pub fn init_lock() -> &'static Lock {
     &INIT
@@ -74,6 +96,7 @@ fn make() -> bool {
     if STATE.load(Relaxed) == 1 {
         return true;
     }
+    find_os_page();
     let limit = memory::address_space_limit();
     let ok = (limit.is_none() && make_wide(crate::config::get(Key::reserve))) || make_narrow(limit);
     if ok {

@@ -4,12 +4,16 @@
 //! filter    seccomp in the program: the named system calls fail, whoever makes them      Run::refuse
 //! trace     ptrace from here: each system call of the library's own text is judged       Run::finish_traced
 //! calls     the system calls that the library makes, and an error each can really have
+//! world     one CPU, no /proc, a group with little memory
+//! pretend   judges that answer like another kernel: with larger pages, or with strict overcommit
 //! ```
-//! Both leave the library as it ships. x86_64 only; elsewhere [`available`] says so.
+//! All leave the library as it ships. The tracer is for x86_64 only; elsewhere [`available`] says so.
 
 mod calls;
 mod filter;
+pub mod pretend;
 mod trace;
+pub mod world;
 
 pub use calls::{LIBRARY_CALLS, LibraryCall, named};
 pub(crate) use filter::Filter;
