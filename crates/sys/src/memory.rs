@@ -141,6 +141,32 @@ pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Moved {
     }
 }
 
+/// Replaces a range by memory that nobody has touched: it reads zero, and where moved pages had made mappings of their
+/// own, the kernel joins it with its neighbours into one again. `No` changes nothing; after `Lost` the range may be a
+/// hole.
+///
+/// A mapping that nobody has touched takes its new place's offset when it moves, so it can be joined; and what can be
+/// refused is refused before the range is given up.
+///
+/// # Safety
+/// The range is ours, page aligned, writable, and nobody needs its contents.
+pub unsafe fn renew(at: *mut u8, len: usize) -> Moved {
+    let Ok(fresh) = map(len, Access::Write) else {
+        return Moved::No;
+    };
+    let flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    // SAFETY: the caller's promise; `fresh` is a mapping that only this function knows.
+    unsafe {
+        let fresh = fresh.as_ptr();
+        let args = [fresh as usize, len, len, flags, at as usize, 0];
+        if call6(nr::MREMAP, args).is_ok() {
+            return Moved::Yes;
+        }
+        unmap(fresh, len);
+        Moved::Lost
+    }
+}
+
 /// The limit of the process's resource `which` in bytes, `None` when infinite or unreadable.
 fn limit(which: usize) -> Option<usize> {
     let mut out = [0u64; 2];

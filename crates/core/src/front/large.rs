@@ -15,9 +15,11 @@ use core::ptr::null_mut;
 
 /// Objects moved by `realloc` from this size on have their pages moved.
 const MOVE_BYTES: usize = 1 << 20;
-/// Moved pages keep a mapping of their own for ever, of which the kernel allows 65530 by default: then copy.
-const MOST_MOVES: usize = 4096;
-static MOVES: AtomicUsize = AtomicUsize::new(0);
+/// Moved pages lie in a mapping of their own until the object ends, and the kernel allows 65530 by default: with so many
+/// such objects, copy.
+const MOST_MOVED: usize = 4096;
+/// Objects that were moved and live, and ranges that could not be joined with their neighbours.
+static MOVED: AtomicUsize = AtomicUsize::new(0);
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -84,17 +86,40 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
 
 /// Ends the object of `pages` pages at `unit`; false if somebody else did.
 pub fn free(unit: usize, pages: usize) -> bool {
-    if entry::take_large(unit, pages).is_none() {
+    let Some(moved) = entry::take_large(unit, pages) else {
         return false;
-    }
+    };
     BYTES.fetch_sub(pages * PAGE, Relaxed);
     COUNT.fetch_sub(1, Relaxed);
-    pages::give(Run {
+    let run = Run {
         first: unit,
         units: units_for(pages * PAGE),
         clean: false,
-    });
+    };
+    if !moved {
+        pages::give(run);
+    } else if give_renewed(run) {
+        MOVED.fetch_sub(1, Relaxed);
+    }
     true
+}
+
+/// Gives back a run whose pages lie in, or were moved out of, a mapping of its own; true if that is gone. A run that is
+/// lost stays taken for ever.
+fn give_renewed(mut run: Run) -> bool {
+    // SAFETY: the caller's run; nobody needs its contents.
+    match unsafe { memory::renew(space::address_of(run.first), run.units * UNIT) } {
+        Moved::Yes => {
+            run.clean = true;
+            pages::give(run);
+            true
+        }
+        Moved::No => {
+            pages::give(run);
+            false
+        }
+        Moved::Lost => true,
+    }
 }
 
 /// Resizes in place; false if the object has to move.
@@ -114,6 +139,7 @@ pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
     if new > old && !pages::extend(&mut run, new) {
         return false;
     }
+    let moved = entry::is_moved(unit);
     // A shrink below half moves to a smaller run only through the caller; here the tail goes back.
     entry::store(
         unit,
@@ -122,7 +148,19 @@ pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
         },
     );
     BYTES.fetch_add(bytes.wrapping_sub(pages * PAGE), Relaxed);
-    if new < old {
+    if moved {
+        entry::mark_moved(unit);
+    }
+    if new < old && moved {
+        let tail = Run {
+            first: unit + new,
+            units: old - new,
+            clean: false,
+        };
+        if !give_renewed(tail) {
+            MOVED.fetch_add(1, Relaxed);
+        }
+    } else if new < old {
         pages::shrink(&mut run, new);
     }
     true
@@ -137,7 +175,7 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
     let old = pages * PAGE;
     if size <= old
         || old < MOVE_BYTES
-        || MOVES.load(Relaxed) >= MOST_MOVES
+        || MOVED.load(Relaxed) >= MOST_MOVED
         || crate::config::get(Key::remap) == 0
     {
         return null_mut();
@@ -158,16 +196,25 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
             return null_mut();
         }
     }
-    MOVES.fetch_add(1, Relaxed);
-    if entry::take_large(unit, pages).is_some() {
+    MOVED.fetch_add(1, Relaxed);
+    if let Some(u) = space::unit_of(to.addr()) {
+        entry::mark_moved(u);
+    }
+    if let Some(moved) = entry::take_large(unit, pages) {
         BYTES.fetch_sub(old, Relaxed);
         COUNT.fetch_sub(1, Relaxed);
-        // Its pages are gone: what stays mapped reads zero.
-        pages::give(Run {
+        // Its pages are gone, but its mapping is another than its neighbours'.
+        let joined = give_renewed(Run {
             first: unit,
             units: units_for(old),
-            clean: old.is_multiple_of(UNIT),
+            clean: false,
         });
+        // Its own count, or none: it was never moved.
+        if joined && moved {
+            MOVED.fetch_sub(1, Relaxed);
+        } else if !joined && !moved {
+            MOVED.fetch_add(1, Relaxed);
+        }
     }
     to
 }

@@ -4,7 +4,7 @@
 //!  63                     32 31            8 7      0
 //! | state bytes / 8 in meta | owner tag     | class  |   slab of a fast class (class 1..=40)
 //! | state bytes / 8 in meta | class | MEDIUM| 0      |   slab of a medium class
-//! | length in 4 KiB pages   | 0     | LARGE | 0      |   first unit of a large object
+//! | length in 4 KiB pages   | moved | LARGE | 0      |   first unit of a large object
 //! | 0                       | class | FREED | 0      |   a slab of the class was here (for the report of a late free)
 //! | 0                                                |   nothing begins here (free, inside a large object, metadata)
 //! ```
@@ -30,6 +30,8 @@ pub const OWNERS: u32 = 0xff_fff0;
 const MEDIUM: u64 = 1 << 8;
 const LARGE: u64 = 2 << 8;
 const FREED: u64 = 3 << 8;
+/// A large object whose pages came from another place and so lie in a mapping of their own.
+const MOVED: u64 = 1 << 16;
 /// Bytes of the map made writable at a time: 512 MiB of heap.
 const PIECE: usize = 64 << 10;
 
@@ -143,12 +145,26 @@ pub fn store(u: usize, kind: Kind) {
     }
 }
 
-/// Ends the large object that begins at unit `u`; `None` if none does (any more): of two frees one wins.
-pub fn take_large(u: usize, pages: usize) -> Option<()> {
-    let old = (pages as u64) << 32 | LARGE;
+/// Notes that the pages of the large object at unit `u` were moved there. Its owner's call, like the next.
+pub fn mark_moved(u: usize) {
+    if let Some(w) = word(u) {
+        // ORDERING: Relaxed: whoever ends the object got it from its owner, who says so here.
+        w.fetch_or(MOVED, Relaxed);
+    }
+}
+
+/// Whether the pages of the large object at unit `u` were moved there.
+pub fn is_moved(u: usize) -> bool {
+    word(u).is_some_and(|w| w.load(Relaxed) & MOVED != 0)
+}
+
+/// Ends the large object that begins at unit `u`, and says whether it was moved; `None` if none does (any more): of two
+/// frees one wins.
+pub fn take_large(u: usize, pages: usize) -> Option<bool> {
+    let w = word(u)?;
+    let moved = w.load(Relaxed) & MOVED;
+    let old = (pages as u64) << 32 | LARGE | moved;
     // ORDERING: AcqRel: the winner orders its release of the run after the object's last use.
-    word(u)?
-        .compare_exchange(old, 0, AcqRel, Relaxed)
-        .ok()
-        .map(|_| ())
+    let ended = w.compare_exchange(old, 0, AcqRel, Relaxed);
+    ended.ok().map(|_| moved != 0)
 }
