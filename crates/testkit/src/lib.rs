@@ -36,6 +36,6 @@ pub use active::Active;
 pub use library::Library;
 pub use program::{Language, Program, Source};
 pub use run::{Finished, Limit, Run};
-pub use settings::{full, oracle_only, quick, seed, stress_seconds};
+pub use settings::{full, oracle_only, quick, seed, soak_seconds, stress_seconds};
 pub use tools::Tool;
 pub use verdict::{Missing, cannot_run_here, test, test_library};

@@ -32,6 +32,15 @@ pub fn stress_seconds() -> u64 {
     if quick() { 3 } else { 20 }
 }
 
+/// Seconds that a soak runs.
+pub fn soak_seconds() -> u64 {
+    match std::env::var("AETHALLOC_TEST_LEVEL").as_deref() {
+        Ok("full") => 20 * 60,
+        _ if quick() => 8,
+        _ => 2 * 60,
+    }
+}
+
 /// The seed of a random test: `AETHALLOC_SEED`, or a new one (the program prints it).
 ///
 /// # Panics

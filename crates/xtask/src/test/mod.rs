@@ -50,7 +50,10 @@ impl Options {
     fn wants(&self, step: &Step) -> bool {
         let named = |name: &str| self.only.iter().any(|o| o == name);
         named(step.name)
-            || (step.name == plan::BUILD && (named(plan::TESTS) || named(plan::PROGRAMS)))
+            || (step.name == plan::BUILD
+                && [plan::TESTS, plan::PROGRAMS, plan::SOAK]
+                    .into_iter()
+                    .any(named))
     }
 }
 

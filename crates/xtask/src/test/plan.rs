@@ -95,6 +95,13 @@ pub const STEPS: &[Step] = &[
         action: Action::Commands(super::fuzz::commands),
     },
     Step {
+        name: SOAK,
+        what: "a server for long: nothing grows",
+        from: Level::Quick,
+        tools: &["gcc"],
+        action: Action::Commands(soak),
+    },
+    Step {
         name: PROGRAMS,
         what: "real programs on the library, compared with glibc",
         from: Level::Quick,
@@ -181,16 +188,43 @@ fn tests(_: Level) -> Vec<Cmd> {
     others
         .args
         .extend(["--exclude", "aethalloc-core", "--exclude", "aethalloc-fuzz"].map(String::from));
+    others.env = built_library();
+    vec![core, others]
+}
+
+/// What makes tests of the C interface take the library that the step `build` made.
+fn built_library() -> Vec<(&'static str, String)> {
     let file = |name: &str| format!("{}/{name}", folder("release"));
-    others.env = vec![
+    vec![
         ("AETHALLOC_LIB", file("libaethalloc.so")),
         ("AETHALLOC_A", file("libaethalloc.a")),
-    ];
-    vec![core, others]
+    ]
+}
+
+/// One test program after the other: each looks at its process's memory.
+fn soak(_: Level) -> Vec<Cmd> {
+    let mut command = cargo(
+        &[
+            "test",
+            "-p",
+            "aethalloc-testkit",
+            "--test",
+            "soak",
+            "--",
+            "--nocapture",
+            "--test-threads=1",
+        ],
+        90 * MINUTE,
+    );
+    command.env = built_library();
+    vec![command]
 }
 
 /// Name of the step whose library the next two test.
 pub const BUILD: &str = "build";
+
+/// Name of the step that runs the server for long.
+pub const SOAK: &str = "soak";
 
 /// Name of the step that runs cargo's tests.
 pub const TESTS: &str = "tests";
