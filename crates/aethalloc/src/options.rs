@@ -27,6 +27,8 @@ pub enum Value {
     Size(usize),
     /// On or off.
     Switch(bool),
+    /// A word.
+    Choice(&'static str),
     /// A file, if one was named.
     Path(Option<&'static [u8]>),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Value {
                 None => bytes.fmt(f),
             },
             Value::Switch(on) => f.write_str(if on { "on" } else { "off" }),
+            Value::Choice(word) => f.write_str(word),
             Value::Path(None) => Ok(()),
             Value::Path(Some(path)) => path.utf8_chunks().try_for_each(|c| {
                 f.write_str(c.valid())?;
@@ -96,6 +99,7 @@ fn value(declared: &Declared, v: usize, path: Option<&'static [u8]>) -> Value {
         Kind::Count => Value::Count(v),
         Kind::Size => Value::Size(v),
         Kind::Switch => Value::Switch(v != 0),
+        Kind::Choice(words) => Value::Choice(words.get(v).copied().unwrap_or("")),
         Kind::Path => Value::Path(path),
     }
 }

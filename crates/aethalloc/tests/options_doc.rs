@@ -18,6 +18,7 @@ fn values(o: &OptionInfo) -> String {
     let (low, high) = d.range;
     match d.kind {
         Kind::Switch => "on, off".into(),
+        Kind::Choice(words) => words.join(", "),
         Kind::Path => "a file's path, without a comma".into(),
         Kind::Count => format!("{low} to {high}"),
         Kind::Size if high == usize::MAX => format!("bytes, from {}", Value::Size(low)),

@@ -8,4 +8,5 @@ pub mod bounds;
 pub mod class;
 pub mod options;
 pub mod policy;
+pub mod safety;
 pub mod units;

@@ -14,6 +14,8 @@ pub enum Kind {
     Switch,
     /// The rest of the value up to the next comma.
     Path,
+    /// One of these words; the value is its position.
+    Choice(&'static [&'static str]),
 }
 
 /// One option as declared.
@@ -31,7 +33,7 @@ pub struct Declared {
 }
 
 macro_rules! options {
-    ($($name:ident: $kind:ident = $default:expr, $low:expr, $high:expr, $help:literal;)*) => {
+    ($($name:ident: $kind:ident $(($words:expr))? = $default:expr, $low:expr, $high:expr, $help:literal;)*) => {
         /// Position of each option in [`LIST`] and [`Options::values`].
         #[allow(non_camel_case_types, missing_docs)]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +41,7 @@ macro_rules! options {
         pub enum Key { $($name),* }
         /// Every option, in the order in which help prints them.
         pub const LIST: &[Declared] = &[$(Declared {
-            key: stringify!($name), kind: Kind::$kind, default: $default, range: ($low, $high), help: $help,
+            key: stringify!($name), kind: Kind::$kind $(($words))?, default: $default, range: ($low, $high), help: $help,
         }),*];
     };
 }
@@ -53,6 +55,10 @@ options! {
     cache: Switch = 1, 0, 1, "thread caches; off: every call takes the slow path";
     remap: Switch = 1, 0, 1, "move the pages of large objects in realloc instead of copying (mremap)";
     page_size: Size = 0, 0, 64 << 10, "least size of the system's pages to assume, for tests; 0: what the system says";
+    safety: Choice(&crate::safety::PROFILES) = 0, 0, crate::safety::PROFILES.len() - 1, "what stands against misuse beyond the default checks";
+    guard_rate: Count = 1 << 18, 1, 1 << 40, "safety:guard: allocations per sampled object";
+    guard_pages: Choice(&crate::safety::GUARD_PAGES) = 0, 0, crate::safety::GUARD_PAGES.len() - 1, "how guard pages are made: auto takes MADV_GUARD_INSTALL where the kernel has it";
+    safety_summary: Switch = 0, 0, 1, "print at exit what the safety mode guarded and checked";
     stats_file: Path = 0, 0, 0, "append a line of JSON to this file at start, fork and exit";
     help: Switch = 0, 0, 1, "print these options to standard error at start";
 }
@@ -138,6 +144,7 @@ fn parse_value(d: &Declared, text: &[u8], at: usize) -> Option<usize> {
             b"off" | b"0" | b"false" => Some(0),
             _ => None,
         },
+        Kind::Choice(words) => words.iter().position(|w| w.as_bytes() == text),
         Kind::Path => {
             (!text.is_empty() && text.len() < 4096 && at < 1 << 32).then_some(at << 16 | text.len())
         }
@@ -204,6 +211,14 @@ mod tests {
         assert_eq!(parse("retain:").1, [Problem::BadValue]);
         assert_eq!(parse("retain:k").1, [Problem::BadValue]);
         assert_eq!(parse("reserve:1T").0.get(Key::reserve), 1 << 40);
+    }
+
+    #[test]
+    fn a_choice_is_one_of_its_words() {
+        assert_eq!(parse("safety:off").0.get(Key::safety), 0);
+        assert_eq!(parse("safety:guard").0.get(Key::safety), 1);
+        assert_eq!(parse("safety:").1, [Problem::BadValue]);
+        assert_eq!(parse("safety:Guard").1, [Problem::BadValue]);
     }
 
     #[test]

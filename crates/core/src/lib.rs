@@ -1,6 +1,6 @@
 //! The Aethalloc allocator.
 //!
-//! Layers, each using only those below it: `front` < faces; `thread`; `depot`; `span`; `pages`; `space`; beside them
+//! Layers, each using only those below it: `front` < faces; `thread`; `guard` (safety modes); `depot`; `span`; `pages`; `space`; beside them
 //! `life` (start, fork, end), `stats`, `inspect` (checks for tests), `foreign` (pointers of others), `violation` (detected misuse), `config`.
 #![no_std]
 
@@ -9,6 +9,7 @@ pub mod config;
 pub mod depot;
 pub mod foreign;
 pub mod front;
+pub mod guard;
 pub mod inspect;
 pub mod life;
 pub mod pages;

@@ -9,7 +9,7 @@ use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
 use crate::thread::cache::{self, Cache};
 use crate::thread::exit;
 use crate::thread::tls::{Life, Tls};
-use crate::{config, pages, space, stats};
+use crate::{config, guard, pages, space, stats};
 use aethalloc_base::class;
 use aethalloc_base::options::{Key, LIST, Options, Problem};
 use aethalloc_sys::lock;
@@ -44,6 +44,11 @@ pub unsafe fn start(environment: *const *const u8) {
     space::find_os_page();
     keep_path();
     watch_raw_forks();
+    guard::start();
+    if !guard::allows_caches() {
+        // Of the thread that runs constructors, if it allocated before.
+        cache::me().set_limit(0);
+    }
     // SAFETY: plain registrations; both may allocate, through us, which works by now.
     unsafe {
         pthread_atfork(
@@ -58,6 +63,7 @@ pub unsafe fn start(environment: *const *const u8) {
 /// Called once when the process ends normally.
 pub fn end() {
     if STARTED.load(Relaxed) {
+        guard::end();
         stats::report("exit");
     }
 }
@@ -161,6 +167,7 @@ fn watch_raw_forks() {
 fn each_lock(mut f: impl FnMut(&lock::Lock)) {
     f(space::init_lock());
     f(owners::lock());
+    guard::each_lock(&mut f);
     for c in class::FIRST..class::COUNT {
         f(central::of(c).raw_lock());
     }

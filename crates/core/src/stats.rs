@@ -1,5 +1,6 @@
 //! What the allocator can say about itself.
 
+use crate::guard::pages::Means;
 use crate::space::entry::{self, Kind};
 use crate::span::central;
 use crate::span::slab::Slab;
@@ -87,7 +88,7 @@ pub fn snapshot() -> Stats {
         i += 1;
     }
     s.cached = cached.min(out_bytes);
-    s.allocated = out_bytes - s.cached + large_bytes;
+    s.allocated = out_bytes - s.cached + large_bytes + crate::guard::sampled::live_bytes();
     s.allocated_large = large_bytes;
     s.large_count = large_count;
     s.active = pages.used;
@@ -173,6 +174,27 @@ pub fn report(event: &str) {
         ("threads", s.threads as u64),
     ] {
         line.text(",\"").text(name).text("\":").number(v);
+    }
+    let counts = &crate::guard::COUNTS;
+    line.text(",\"safety\":\"")
+        .text(crate::guard::name())
+        .text("\",\"guards\":\"")
+        .text(match crate::guard::pages::means() {
+            Means::None => "none",
+            Means::Install => "install",
+            Means::Protect => "protect",
+        })
+        .text("\"");
+    for (name, v) in [
+        ("guarded", &counts.guarded),
+        ("sampled", &counts.sampled),
+        ("quarantined", &counts.quarantined),
+        ("checked", &counts.checked),
+    ] {
+        line.text(",\"")
+            .text(name)
+            .text("\":")
+            .number(v.load(Relaxed));
     }
     line.text("}\n");
     process::write(fd, line.as_bytes());

@@ -1,5 +1,5 @@
 //! Atomics come from here only, so that the models in `tests/loom_models` can compile the same files with loom's.
 
 pub use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };

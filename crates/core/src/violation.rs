@@ -141,6 +141,24 @@ pub fn interior(verb: Verb, p: usize, size: usize) -> ! {
         .abort()
 }
 
+/// Bytes around an object of `size` bytes were changed; `at` is the first.
+#[cold]
+#[inline(never)]
+pub fn overflow(p: usize, size: usize, at: usize) -> ! {
+    let line = Line::new().text("overflow: byte ");
+    let line = if at < p {
+        line.text("-").decimal(p - at)
+    } else {
+        line.decimal(at - p)
+    };
+    line.text(" of the object of ")
+        .decimal(size)
+        .text(" bytes at ")
+        .address(p)
+        .text(" was changed (found at free)")
+        .abort()
+}
+
 /// An address inside a large object.
 #[cold]
 #[inline(never)]

@@ -180,6 +180,7 @@ fn plain_value(d: &Declared, value: &[u8], at: usize) -> Option<usize> {
             "off" | "false" | "0" => Some(0),
             _ => None,
         },
+        Kind::Choice(words) => words.iter().position(|w| w.as_bytes() == value),
         Kind::Path => (1..4096)
             .contains(&value.len())
             .then_some((at << 16) + value.len()),

@@ -7,6 +7,7 @@ pub type Errno = i32;
 #[cfg(target_arch = "x86_64")]
 #[allow(missing_docs)]
 pub mod nr {
+    pub const READ: usize = 0;
     pub const WRITE: usize = 1;
     pub const CLOSE: usize = 3;
     pub const MMAP: usize = 9;
@@ -26,6 +27,12 @@ pub mod nr {
     pub const MEMBARRIER: usize = 324;
     pub const EXIT_GROUP: usize = 231;
     pub const RT_SIGACTION: usize = 13;
+    pub const SIGALTSTACK: usize = 131;
+    pub const ARCH_PRCTL: usize = 158;
+    pub const PROCESS_VM_READV: usize = 310;
+    pub const GETRANDOM: usize = 318;
+    pub const PKEY_ALLOC: usize = 330;
+    pub const PKEY_FREE: usize = 331;
 }
 /// Numbers of the calls used here.
 #[cfg(target_arch = "aarch64")]
@@ -33,14 +40,17 @@ pub mod nr {
 pub mod nr {
     pub const OPENAT: usize = 56;
     pub const CLOSE: usize = 57;
+    pub const READ: usize = 63;
     pub const WRITE: usize = 64;
     pub const READLINKAT: usize = 78;
     pub const EXIT_GROUP: usize = 94;
     pub const FUTEX: usize = 98;
     pub const SCHED_YIELD: usize = 124;
     pub const TGKILL: usize = 131;
+    pub const SIGALTSTACK: usize = 132;
     pub const RT_SIGACTION: usize = 134;
     pub const RT_SIGPROCMASK: usize = 135;
+    pub const PRCTL: usize = 167;
     pub const GETPID: usize = 172;
     pub const GETTID: usize = 178;
     pub const MUNMAP: usize = 215;
@@ -49,6 +59,8 @@ pub mod nr {
     pub const MPROTECT: usize = 226;
     pub const MADVISE: usize = 233;
     pub const PRLIMIT64: usize = 261;
+    pub const PROCESS_VM_READV: usize = 270;
+    pub const GETRANDOM: usize = 278;
     pub const MEMBARRIER: usize = 283;
 }
 

@@ -7,7 +7,9 @@
 mod call;
 pub mod lock;
 pub mod memory;
+pub mod probe;
 pub mod process;
+pub mod signal;
 
 pub use call::Errno;
 

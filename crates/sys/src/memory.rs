@@ -9,6 +9,8 @@ const MAP_PRIVATE_ANON_NORESERVE: usize = 0x2 | 0x20 | 0x4000;
 const MADV_DONTNEED: usize = 4;
 const MADV_WIPEONFORK: usize = 18;
 const MADV_DONTFORK: usize = 10;
+const MADV_GUARD_INSTALL: usize = 102;
+const MADV_GUARD_REMOVE: usize = 103;
 const MREMAP_MAYMOVE: usize = 1;
 const MREMAP_FIXED: usize = 2;
 const MREMAP_DONTUNMAP: usize = 4;
@@ -50,8 +52,13 @@ pub fn map(len: usize, access: Access) -> Result<NonNull<u8>, Errno> {
             ],
         )
     }?;
-    // The pointer's provenance is exposed by the kernel; every pointer of the allocator derives from such a result.
-    NonNull::new(core::ptr::with_exposed_provenance_mut(r)).ok_or(crate::errno::ENOMEM)
+    NonNull::new(fresh(r)).ok_or(crate::errno::ENOMEM)
+}
+
+/// The pointer to a mapping that the kernel just made at `address`. It exposes the provenance; every pointer of the
+/// allocator derives from such a result.
+fn fresh(address: usize) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut(address)
 }
 
 /// Unmaps a range.
@@ -99,6 +106,35 @@ pub unsafe fn hide_from_fork(at: *mut u8, len: usize) -> Result<(), Errno> {
     unsafe { call3(nr::MADVISE, at as usize, len, MADV_DONTFORK) }.map(|_| ())
 }
 
+/// Makes every access to the range fault and drops its contents, without a mapping of its own. Linux 6.13; EINVAL before,
+/// and for locked pages.
+///
+/// # Safety
+/// The range is ours, page aligned, and nobody needs its contents.
+pub unsafe fn install_guard(at: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { call3(nr::MADVISE, at as usize, len, MADV_GUARD_INSTALL) }.map(|_| ())
+}
+
+/// Takes guards of [`install_guard`] off; other pages of the range stay as they are.
+///
+/// # Safety
+/// The range is ours and page aligned.
+pub unsafe fn remove_guard(at: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { call3(nr::MADVISE, at as usize, len, MADV_GUARD_REMOVE) }.map(|_| ())
+}
+
+/// Copies up to `to.len()` bytes from `from`, which may be any address; how many could be read.
+pub fn peek(from: usize, to: &mut [u8]) -> usize {
+    let local = [to.as_mut_ptr() as usize, to.len()];
+    let remote = [from, to.len()];
+    let (local, remote) = (local.as_ptr() as usize, remote.as_ptr() as usize);
+    let me = crate::process::pid() as usize;
+    // SAFETY: the kernel writes at most `to.len()` bytes into `to`; what it cannot read it reports.
+    unsafe { call6(nr::PROCESS_VM_READV, [me, local, 1, remote, 1, 0]) }.unwrap_or(0)
+}
+
 /// How a [`move_pages`] ended.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,7 +170,7 @@ pub unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Moved {
         {
             return Moved::Yes;
         }
-        let at: *mut u8 = core::ptr::with_exposed_provenance_mut(at);
+        let at = fresh(at);
         core::ptr::copy_nonoverlapping(at, from, len);
         unmap(at, len);
         Moved::Lost

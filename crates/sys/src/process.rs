@@ -52,6 +52,45 @@ pub fn open_append(path: &[u8]) -> Result<i32, Errno> {
     .map(|fd| fd as i32)
 }
 
+/// Opens `path` (with its final zero byte) for reading.
+pub fn open(path: &[u8]) -> Result<i32, Errno> {
+    if path.last() != Some(&0) {
+        return Err(crate::errno::EINVAL);
+    }
+    const CLOEXEC: usize = 0o2000000;
+    // SAFETY: the kernel reads the zero-terminated path.
+    unsafe {
+        call6(
+            nr::OPENAT,
+            [AT_FDCWD, path.as_ptr() as usize, CLOEXEC, 0, 0, 0],
+        )
+    }
+    .map(|fd| fd as i32)
+}
+
+/// Reads into `out`; how many bytes, 0 at the end and on errors.
+pub fn read(fd: i32, out: &mut [u8]) -> usize {
+    loop {
+        // SAFETY: the kernel writes at most `out.len()` bytes into `out`.
+        match unsafe { call3(nr::READ, fd as usize, out.as_mut_ptr() as usize, out.len()) } {
+            Err(4) => {}
+            r => return r.unwrap_or(0),
+        }
+    }
+}
+
+/// A random number; one that is hard to guess, but no more, where the kernel gives none.
+pub fn random() -> u64 {
+    let mut word = 0u64;
+    // SAFETY: the kernel writes eight bytes.
+    let got = unsafe { call3(nr::GETRANDOM, &raw mut word as usize, 8, 1) };
+    if got != Ok(8) {
+        let place = (&raw const word).addr() as u64;
+        word = (place ^ (tid() as u64) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    word
+}
+
 /// Closes a descriptor.
 pub fn close(fd: i32) {
     // SAFETY: the descriptor is a number.

@@ -248,13 +248,23 @@ impl Finished {
         self
     }
 
+    /// It was killed by SIGSEGV.
+    pub fn died_of_segv(&self) -> bool {
+        self.status.signal() == Some(Signal::SEGV.as_raw())
+    }
+
+    /// It was killed by SIGABRT.
+    pub fn died_of_abort(&self) -> bool {
+        self.status.signal() == Some(Signal::ABORT.as_raw())
+    }
+
     /// Checks that it was killed by SIGABRT and that stderr is one line that `pattern` matches from end to end.
     ///
     /// # Panics
     /// Otherwise, with its output.
     pub fn aborted_with(self, pattern: &str) -> Self {
         assert!(
-            self.status.signal() == Some(Signal::ABORT.as_raw()),
+            self.died_of_abort(),
             "{}",
             self.describe("was to end by SIGABRT")
         );

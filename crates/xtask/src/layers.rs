@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["pages"],
     &["span"],
     &["depot"],
+    &["guard"],
     &["thread"],
     &["front"],
     &["life", "stats", "heaps", "inspect"],
@@ -72,7 +73,8 @@ fn crates(found: &mut Vec<String>) {
             let wrong = match allowed {
                 Some((_, below)) => !below.contains(&dependency.name.as_str()),
                 None => {
-                    OUTSIDE.contains(&package.name.as_str()) && dependency.name != "aethalloc-base"
+                    OUTSIDE.contains(&package.name.as_str())
+                        && !["aethalloc-base", "aethalloc-sys"].contains(&dependency.name.as_str())
                 }
             };
             if wrong {

@@ -3,11 +3,14 @@
 //! Cost: the page heap's lock (~50 ns) and the page faults of what is touched. `realloc` grows in place where the next
 //! units are free, else moves pages instead of bytes from `MOVE_BYTES` on.
 
+use crate::guard::sampled::Sampled;
+use crate::guard::{self, Objects};
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
 use crate::space::{self};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
 use aethalloc_base::bounds;
+use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::options::Key;
 use aethalloc_base::units::{PAGE, REGION, UNIT, UNITS_PER_REGION, units_for};
 use aethalloc_sys::memory::{self, Moved};
@@ -32,6 +35,16 @@ pub fn stats() -> (usize, usize, u64) {
 
 /// An object of `size` bytes at a multiple of `align` (a power of two, at least [`UNIT`]); null when memory is out.
 pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
+    if guard::is_sampling() && align == UNIT && size > SMALL_MAX && guard::due_large() {
+        let p = Sampled::allocate(size, zeroed);
+        if !p.is_null() {
+            return p;
+        }
+    }
+    place(size, align, zeroed)
+}
+
+fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let Some((bytes, own_align)) = bounds::run(size) else {
         return null_mut();
     };
@@ -39,7 +52,8 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     if bytes > isize::MAX as usize || align > isize::MAX as usize || !space::ready() {
         return null_mut();
     }
-    let units = units_for(bytes);
+    let tail = guard::pages::size();
+    let units = units_for(bytes + tail);
     // Runs longer than a region begin at one.
     let extra = if units > UNITS_PER_REGION && align <= REGION {
         0
@@ -72,10 +86,12 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
         // SAFETY: the run is ours and at least `bytes` long.
         unsafe { p.write_bytes(0, bytes) };
     }
+    let guarded = put_guard(&mut run, bytes);
     entry::store(
         run.first,
         Kind::Large {
             pages: bytes / PAGE,
+            guarded,
         },
     );
     BYTES.fetch_add(bytes, Relaxed);
@@ -84,17 +100,53 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     p
 }
 
+/// Units of the run of an object of `pages` pages.
+pub fn run_units(pages: usize, guarded: bool) -> usize {
+    units_for(pages * PAGE + if guarded { guard::pages::size() } else { 0 })
+}
+
+/// Puts a guard between the first `bytes` bytes of the run and its end; without one, gives back what was kept for it.
+fn put_guard(run: &mut Run, bytes: usize) -> bool {
+    let page = guard::pages::size();
+    if page == 0 {
+        return false;
+    }
+    let from = bytes.next_multiple_of(page);
+    let at = space::address_of(run.first).wrapping_add(from);
+    // SAFETY: the run's end, which no object needs.
+    if unsafe { guard::pages::put(at, run.units * UNIT - from) } {
+        guard::COUNTS.guarded.fetch_add(1, Relaxed);
+        return true;
+    }
+    pages::shrink(run, units_for(bytes));
+    false
+}
+
+/// The run of an object at `unit`, its guard taken off; `None` if that is impossible: the run is lost.
+fn unguarded(unit: usize, pages: usize, guarded: bool) -> Option<Run> {
+    let run = Run {
+        first: unit,
+        units: run_units(pages, guarded),
+        clean: false,
+    };
+    if !guarded {
+        return Some(run);
+    }
+    let from = (pages * PAGE).next_multiple_of(guard::pages::size());
+    let at = space::address_of(unit).wrapping_add(from);
+    // SAFETY: the guard's range, as `put_guard` chose it.
+    unsafe { guard::pages::take_off(at, run.units * UNIT - from, 1) }.then_some(run)
+}
+
 /// Ends the object of `pages` pages at `unit`; false if somebody else did.
-pub fn free(unit: usize, pages: usize) -> bool {
-    let Some(moved) = entry::take_large(unit, pages) else {
+pub fn free(unit: usize, pages: usize, guarded: bool) -> bool {
+    let Some(moved) = entry::take_large(unit, pages, guarded) else {
         return false;
     };
     BYTES.fetch_sub(pages * PAGE, Relaxed);
     COUNT.fetch_sub(1, Relaxed);
-    let run = Run {
-        first: unit,
-        units: units_for(pages * PAGE),
-        clean: false,
+    let Some(run) = unguarded(unit, pages, guarded) else {
+        return true;
     };
     if !moved {
         pages::give(run);
@@ -123,14 +175,18 @@ fn give_renewed(mut run: Run) -> bool {
 }
 
 /// Resizes in place; false if the object has to move.
-pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
+pub fn resize(unit: usize, pages: usize, guarded: bool, size: usize) -> bool {
     let Some((bytes, align)) = bounds::run(size) else {
         return false;
     };
     if !space::address_of(unit).addr().is_multiple_of(align) {
         return false;
     }
-    let (old, new) = (units_for(pages * PAGE), units_for(bytes));
+    if bytes == pages * PAGE {
+        return true;
+    }
+    let tail = if guarded { guard::pages::size() } else { 0 };
+    let (old, new) = (run_units(pages, guarded), units_for(bytes + tail));
     let mut run = Run {
         first: unit,
         units: old,
@@ -140,28 +196,36 @@ pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
         return false;
     }
     let moved = entry::is_moved(unit);
+    if guarded && unguarded(unit, pages, true).is_none() {
+        return false; // what was added is lost with the guard that does not come off
+    }
     // A shrink below half moves to a smaller run only through the caller; here the tail goes back.
+    let tail = (new < old).then(|| {
+        run.units = new;
+        Run {
+            first: unit + new,
+            units: old - new,
+            clean: false,
+        }
+    });
+    let guarded = guarded && put_guard(&mut run, bytes);
     entry::store(
         unit,
         Kind::Large {
             pages: bytes / PAGE,
+            guarded,
         },
     );
     BYTES.fetch_add(bytes.wrapping_sub(pages * PAGE), Relaxed);
     if moved {
         entry::mark_moved(unit);
     }
-    if new < old && moved {
-        let tail = Run {
-            first: unit + new,
-            units: old - new,
-            clean: false,
-        };
-        if !give_renewed(tail) {
+    if let Some(tail) = tail {
+        if !moved {
+            pages::give(tail);
+        } else if !give_renewed(tail) {
             MOVED.fetch_add(1, Relaxed);
         }
-    } else if new < old {
-        pages::shrink(&mut run, new);
     }
     true
 }
@@ -171,7 +235,7 @@ pub fn resize(unit: usize, pages: usize, size: usize) -> bool {
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the live object that realloc was given"
 )]
-pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut u8 {
+pub fn move_pages(from: *mut u8, unit: usize, pages: usize, guarded: bool, size: usize) -> *mut u8 {
     let old = pages * PAGE;
     if size <= old
         || old < MOVE_BYTES
@@ -180,7 +244,7 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
     {
         return null_mut();
     }
-    let to = allocate(size, UNIT, false);
+    let to = place(size, UNIT, false);
     if to.is_null() {
         return null_mut();
     }
@@ -200,15 +264,11 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
     if let Some(u) = space::unit_of(to.addr()) {
         entry::mark_moved(u);
     }
-    if let Some(moved) = entry::take_large(unit, pages) {
+    if let Some(moved) = entry::take_large(unit, pages, guarded) {
         BYTES.fetch_sub(old, Relaxed);
         COUNT.fetch_sub(1, Relaxed);
         // Its pages are gone, but its mapping is another than its neighbours'.
-        let joined = give_renewed(Run {
-            first: unit,
-            units: units_for(old),
-            clean: false,
-        });
+        let joined = unguarded(unit, pages, guarded).is_none_or(give_renewed);
         // Its own count, or none: it was never moved.
         if joined && moved {
             MOVED.fetch_sub(1, Relaxed);
@@ -223,8 +283,8 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, size: usize) -> *mut
 #[cold]
 fn forget(p: *mut u8) {
     if let Some(u) = space::unit_of(p.addr())
-        && let Kind::Large { pages } = entry::load(u)
-        && entry::take_large(u, pages).is_some()
+        && let Kind::Large { pages, guarded } = entry::load(u)
+        && entry::take_large(u, pages, guarded).is_some()
     {
         BYTES.fetch_sub(pages * PAGE, Relaxed);
         COUNT.fetch_sub(1, Relaxed);
@@ -233,8 +293,8 @@ fn forget(p: *mut u8) {
 
 fn free_at(p: *mut u8) {
     if let Some(u) = space::unit_of(p.addr())
-        && let Kind::Large { pages } = entry::load(u)
+        && let Kind::Large { pages, guarded } = entry::load(u)
     {
-        free(u, pages);
+        free(u, pages, guarded);
     }
 }

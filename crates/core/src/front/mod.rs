@@ -7,6 +7,8 @@ mod fast;
 pub mod large;
 pub mod small;
 
+use crate::guard::Objects;
+use crate::guard::sampled::Sampled;
 use crate::space::entry::Kind;
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{FREE, shape};
@@ -65,12 +67,13 @@ pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
             }
             old
         }
-        Found::Large(unit, pages) => {
-            if size > SMALL_MAX && large::resize(unit, pages, size) {
+        Found::Sampled(old) => old,
+        Found::Large(unit, pages, guarded) => {
+            if size > SMALL_MAX && large::resize(unit, pages, guarded, size) {
                 return ptr;
             }
             if size > SMALL_MAX {
-                let moved = large::move_pages(ptr, unit, pages, size);
+                let moved = large::move_pages(ptr, unit, pages, guarded, size);
                 if !moved.is_null() {
                     return moved;
                 }
@@ -110,8 +113,8 @@ pub unsafe fn usable_size(ptr: *const u8) -> usize {
     }
     match find(Verb::UsableSize, ptr.addr()) {
         Found::Foreign => foreign::usable_size(ptr),
-        Found::Block(size) => size,
-        Found::Large(_, pages) => pages * PAGE,
+        Found::Block(size) | Found::Sampled(size) => size,
+        Found::Large(_, pages, _) => pages * PAGE,
     }
 }
 
@@ -119,8 +122,10 @@ enum Found {
     Foreign,
     /// Size of its class.
     Block(usize),
-    /// Unit and pages.
-    Large(usize, usize),
+    /// Its size.
+    Sampled(usize),
+    /// Unit, pages, and whether a guard follows.
+    Large(usize, usize, bool),
 }
 
 /// What `p`, given to `verb`, is; ends the process if it can be nothing.
@@ -137,7 +142,12 @@ fn find(verb: Verb, p: usize) -> Found {
             }
             Found::Block(size)
         }
-        Some((unit, Kind::Large { pages })) if p.is_multiple_of(UNIT) => Found::Large(unit, pages),
+        Some((unit, Kind::Large { pages, guarded })) if p.is_multiple_of(UNIT) => {
+            Found::Large(unit, pages, guarded)
+        }
+        Some((_, Kind::Sampled { record })) => {
+            Found::Sampled(Sampled::usable_size(record, p, verb))
+        }
         Some((unit, _)) => small::nothing_here(verb, p, unit),
     }
 }

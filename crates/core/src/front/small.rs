@@ -3,6 +3,8 @@
 use super::large;
 use crate::depot::window;
 use crate::foreign;
+use crate::guard::sampled::{Record, Sampled};
+use crate::guard::{self, Objects};
 use crate::space::entry::{self, Kind, SHARED};
 use crate::span::central::{self, block_of, lookup};
 use crate::span::slab::{FREE, Slab, shape};
@@ -24,6 +26,12 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
     }
     if !crate::space::ready() {
         return null_mut();
+    }
+    if guard::is_sampling() && guard::due() {
+        let p = Sampled::allocate(size, false);
+        if !p.is_null() {
+            return p;
+        }
     }
     let c = class::class_of(size);
     let t = cache::me();
@@ -48,7 +56,11 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
         t.set_top(c, top - 1);
         return crate::space::pointer(p);
     }
-    magazine::refill(t, cache, c)
+    let p = magazine::refill(t, cache, c);
+    if guard::is_sampling() && t.limit() != 0 {
+        guard::passed(magazine::loaded(t, cache, c));
+    }
+    p
 }
 
 /// What `free` does when the address is not plainly a block for this thread's magazine.
@@ -67,11 +79,12 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
             };
             free_block(class, tag, slab, i, p);
         }
-        Some((unit, Kind::Large { pages })) if p.is_multiple_of(UNIT) => {
-            if !large::free(unit, pages) {
+        Some((unit, Kind::Large { pages, guarded })) if p.is_multiple_of(UNIT) => {
+            if !large::free(unit, pages, guarded) {
                 violation::used_after_free(Verb::Free, p, 0);
             }
         }
+        Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, None),
         Some((unit, _)) => nothing_here(Verb::Free, p, unit),
     }
 }
@@ -164,10 +177,13 @@ pub fn nothing_here(verb: Verb, p: usize, unit: usize) -> ! {
     let mut u = unit;
     while unit - u < 1 << 20 {
         match entry::load(u) {
-            Kind::Large { pages } if u + (pages * PAGE).div_ceil(UNIT) > unit => {
+            Kind::Large { pages, .. } if u + (pages * PAGE).div_ceil(UNIT) > unit => {
                 violation::inside_large(verb, p)
             }
-            Kind::Large { .. } | Kind::Slab { .. } => break,
+            Kind::Sampled { record } if u + Record::at(record).units() > unit => {
+                violation::inside_large(verb, p)
+            }
+            Kind::Large { .. } | Kind::Slab { .. } | Kind::Sampled { .. } => break,
             _ if u == 0 => break,
             _ => u -= 1,
         }

@@ -9,6 +9,7 @@
 //! Nothing here is called by the allocator, nothing is changed; a program that does not call it does not contain it.
 //! Costs a walk over the page map: microseconds for a small heap.
 
+use crate::front::large::run_units;
 use crate::pages;
 use crate::rule::{Broken, equal, holds};
 use crate::space::entry::{self, Kind};
@@ -16,7 +17,7 @@ use crate::space::{self, pool};
 use crate::span::central;
 use crate::sync::Ordering::*;
 use aethalloc_base::class;
-use aethalloc_base::units::{PAGE, UNITS_PER_REGION, units_for};
+use aethalloc_base::units::UNITS_PER_REGION;
 
 /// Sums of a heap that was checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,7 +46,8 @@ pub fn check() -> Result<Census, Broken> {
     let mut covered = 0;
     for u in space::first_unit()..pages::top_unit() {
         let end = match entry::load(u) {
-            Kind::None | Kind::Freed { .. } => continue,
+            // What a sampled object holds counts as unclaimed.
+            Kind::None | Kind::Freed { .. } | Kind::Sampled { .. } => continue,
             Kind::Slab { class, .. } => {
                 census.slabs += 1;
                 if let Some(n) = of_class.get_mut(class) {
@@ -53,10 +55,11 @@ pub fn check() -> Result<Census, Broken> {
                 }
                 u + 1
             }
-            Kind::Large { pages } => {
+            Kind::Large { pages, guarded } => {
+                let units = run_units(pages, guarded);
                 census.large += 1;
-                census.large_units += units_for(pages * PAGE);
-                u + units_for(pages * PAGE)
+                census.large_units += units;
+                u + units
             }
         };
         holds("page map: nothing begins inside another", u, u >= covered)?;
@@ -88,8 +91,8 @@ fn masks() -> Result<(usize, usize), Broken> {
         for b in 0..UNITS_PER_REGION {
             let u = r * UNITS_PER_REGION + b;
             let (is_used, kind) = (used >> b & 1 == 1, entry::load(u));
-            if let Kind::Large { pages } = kind {
-                large_end = u + units_for(pages * PAGE);
+            if let Kind::Large { pages, guarded } = kind {
+                large_end = u + run_units(pages, guarded);
             }
             let is_claimed = u < large_end || matches!(kind, Kind::Slab { .. });
             claimed += (is_claimed && is_used) as usize;

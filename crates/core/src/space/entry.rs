@@ -4,8 +4,9 @@
 //!  63                     32 31            8 7      0
 //! | state bytes / 8 in meta | owner tag     | class  |   slab of a fast class (class 1..=40)
 //! | state bytes / 8 in meta | class | MEDIUM| 0      |   slab of a medium class
-//! | length in 4 KiB pages   | moved | LARGE | 0      |   first unit of a large object
+//! | length in 4 KiB pages   | bits  | LARGE | 0      |   first unit of a large object; bit 16 MOVED, bit 17 GUARDED
 //! | 0                       | class | FREED | 0      |   a slab of the class was here (for the report of a late free)
+//! | record / 8 in meta      | 0     |SAMPLED| 0      |   a sampled object (`guard::sampled`): its first unit, or all of a small one's
 //! | 0                                                |   nothing begins here (free, inside a large object, metadata)
 //! ```
 //! Owner tag: a thread's id; [`COMMON`]: nobody's, blocks leave it by whole line groups only; [`SHARED`]: a class
@@ -32,6 +33,9 @@ const LARGE: u64 = 2 << 8;
 const FREED: u64 = 3 << 8;
 /// A large object whose pages came from another place and so lie in a mapping of their own.
 const MOVED: u64 = 1 << 16;
+/// A large object with a guard behind it.
+const GUARDED: u64 = 1 << 17;
+const SAMPLED: u64 = 4 << 8;
 /// Bytes of the map made writable at a time: 512 MiB of heap.
 const PIECE: usize = 64 << 10;
 
@@ -61,6 +65,13 @@ pub enum Kind {
     Large {
         /// Length in 4 KiB pages.
         pages: usize,
+        /// Its run is longer by a guard page.
+        guarded: bool,
+    },
+    /// A sampled object.
+    Sampled {
+        /// Offset of its record from the metadata's start.
+        record: usize,
     },
 }
 
@@ -115,7 +126,9 @@ pub fn load(u: usize) -> Kind {
         },
         0 if e & 0xff00 == LARGE => Kind::Large {
             pages: (e >> 32) as usize,
+            guarded: e & GUARDED != 0,
         },
+        0 if e & 0xff00 == SAMPLED => Kind::Sampled { record: state },
         0 if e & 0xff00 == FREED => Kind::Freed {
             class: (e >> 16) as usize & 0xff,
         },
@@ -136,13 +149,18 @@ pub fn store(u: usize, kind: Kind) {
             (state as u64 / 8) << 32 | tag_word(class, tag) as u64
         }
         Kind::Slab { class, state, .. } => (state as u64 / 8) << 32 | (class as u64) << 16 | MEDIUM,
-        Kind::Large { pages } => (pages as u64) << 32 | LARGE,
+        Kind::Large { pages, guarded } => large(pages, guarded),
+        Kind::Sampled { record } => (record as u64 / 8) << 32 | SAMPLED,
         Kind::Freed { class } => (class as u64) << 16 | FREED,
     };
     if let Some(w) = word(u) {
         // ORDERING: Release, pairs with Acquire in `load`: the descriptor is complete before the entry leads to it.
         w.store(e, Release);
     }
+}
+
+fn large(pages: usize, guarded: bool) -> u64 {
+    (pages as u64) << 32 | LARGE | if guarded { GUARDED } else { 0 }
 }
 
 /// Notes that the pages of the large object at unit `u` were moved there. Its owner's call, like the next.
@@ -160,10 +178,10 @@ pub fn is_moved(u: usize) -> bool {
 
 /// Ends the large object that begins at unit `u`, and says whether it was moved; `None` if none does (any more): of two
 /// frees one wins.
-pub fn take_large(u: usize, pages: usize) -> Option<bool> {
+pub fn take_large(u: usize, pages: usize, guarded: bool) -> Option<bool> {
     let w = word(u)?;
     let moved = w.load(Relaxed) & MOVED;
-    let old = (pages as u64) << 32 | LARGE | moved;
+    let old = large(pages, guarded) | moved;
     // ORDERING: AcqRel: the winner orders its release of the run after the object's last use.
     let ended = w.compare_exchange(old, 0, AcqRel, Relaxed);
     ended.ok().map(|_| moved != 0)

@@ -192,7 +192,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
     t.set_tag(0, u32::MAX);
     t.set_cache(cache);
     t.set_life(Life::Live);
-    if crate::config::get(Key::cache) != 0 {
+    if crate::config::get(Key::cache) != 0 && crate::guard::allows_caches() {
         t.set_limit(FAST_MAX);
     }
     cache.busy.store(0, Release);

@@ -21,6 +21,7 @@ pub fn thread_ends(t: Tls) {
     // SAFETY: a live thread's cache is its own.
     let cache = unsafe { &mut *t.cache() };
     t.set_limit(0);
+    crate::guard::fault::thread_ends();
     // For good: from here on a fork's child must not touch the cache. It is unregistered at the end.
     core::mem::forget(super::cache::enter(cache));
     abandon(t, cache);
@@ -96,6 +97,7 @@ static KEY: AtomicU32 = AtomicU32::new(0);
 
 /// Has the C library call us when the thread of `cache` ends; false if it cannot.
 pub fn watch(cache: &mut Cache) -> bool {
+    crate::guard::fault::thread_begins();
     let mut k = KEY.load(Acquire);
     if k == 0 && KEY.compare_exchange(0, 1, AcqRel, Acquire).is_ok() {
         let mut key = 0;

@@ -179,6 +179,13 @@ fn load(t: Tls, h: &mut HotClass, c: Class, w: Window, newest: usize, oldest: us
     crate::space::pointer(p)
 }
 
+/// Blocks that allocations of hot class `c` will find before the next refill.
+pub fn loaded(t: Tls, cache: &Cache, c: Class) -> usize {
+    hot_of(cache).map_or(0, |hot| {
+        ((t.top(c) & 255) + 1).saturating_sub(hot.class(c).out_newest as usize)
+    })
+}
+
 /// The incoming window of hot class `c` is full: makes room for one block at least. False without memory for an empty
 /// window: the class then takes no block.
 #[cold]

@@ -15,7 +15,10 @@ const SLAB: Kind = Kind::Slab {
     tag: SHARED,
     state: 4096,
 };
-const LARGE: Kind = Kind::Large { pages: 40 };
+const LARGE: Kind = Kind::Large {
+    pages: 40,
+    guarded: true,
+};
 
 /// A map of two units and the descriptor that unit 1 may lead to.
 struct Space {
@@ -78,7 +81,7 @@ fn publish() {
 fn end_twice() {
     let s = Space::new();
     entry::store(UNIT, LARGE);
-    let ends = || entry::take_large(UNIT, 40).is_some() as u32;
+    let ends = || entry::take_large(UNIT, 40, true).is_some() as u32;
     let other = thread::spawn(ends);
     let mine = ends();
     assert_eq!(
@@ -100,7 +103,7 @@ fn end_of_another() {
             entry::store(UNIT, LARGE);
         }
     });
-    if entry::take_large(UNIT, 40).is_some() {
+    if entry::take_large(UNIT, 40, true).is_some() {
         s.check();
         s.fill();
     }

@@ -1,0 +1,338 @@
+//! The safety backends: what each enforces, and the three answers about each on a machine.
+//!
+//! "The CPU can", "the kernel has enabled it" and "the configuration wants it" are separate questions; only together
+//! they make a backend active. The library and `aethalloc doctor` decide by this file, from facts that each reads for itself.
+
+/// Values of option `safety`, in the order of [`Profile`].
+pub const PROFILES: [&str; 2] = ["off", "guard"];
+
+/// Values of option `guard_pages`, in the order of [`GuardPages`].
+pub const GUARD_PAGES: [&str; 3] = ["auto", "protect", "off"];
+
+/// What option `safety` asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Profile {
+    /// The default checks only.
+    Off = 0,
+    /// Guard pages behind sampled and large objects.
+    Guard = 1,
+}
+
+impl Profile {
+    /// The profile with this position in [`PROFILES`].
+    pub const fn of(value: usize) -> Profile {
+        match value {
+            1 => Profile::Guard,
+            _ => Profile::Off,
+        }
+    }
+}
+
+/// What option `guard_pages` asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum GuardPages {
+    /// The kernel's guard regions if it has them, else pages without access.
+    Auto = 0,
+    /// Pages without access.
+    Protect = 1,
+    /// None.
+    Off = 2,
+}
+
+impl GuardPages {
+    /// The choice with this position in [`GUARD_PAGES`].
+    pub const fn of(value: usize) -> GuardPages {
+        match value {
+            1 => GuardPages::Protect,
+            2 => GuardPages::Off,
+            _ => GuardPages::Auto,
+        }
+    }
+}
+
+/// A means of enforcement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// Double, interior and foreign frees: always on.
+    Checks,
+    /// Pages that fault.
+    Guard,
+    /// Arm memory tagging.
+    Mte,
+    /// x86 protection keys on the allocator's own data.
+    Pkey,
+    /// Tags in pointer bits that the CPU ignores (LAM, UAI).
+    PointerBits,
+    /// CHERI capabilities.
+    Bounds,
+}
+
+/// All of them, in the order in which they are shown.
+pub const BACKENDS: [Backend; 6] = [
+    Backend::Checks,
+    Backend::Guard,
+    Backend::Mte,
+    Backend::Pkey,
+    Backend::PointerBits,
+    Backend::Bounds,
+];
+
+impl Backend {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Checks => "checks",
+            Backend::Guard => "guard",
+            Backend::Mte => "mte",
+            Backend::Pkey => "pkey",
+            Backend::PointerBits => "pointer bits",
+            Backend::Bounds => "bounds",
+        }
+    }
+
+    /// What it really enforces, in a line.
+    pub const fn enforces(self) -> &'static str {
+        match self {
+            Backend::Checks => "double, interior and foreign frees end the process",
+            Backend::Guard => {
+                "accesses behind large and around sampled objects fault, and after the free of sampled ones"
+            }
+            Backend::Mte => "accesses outside an object's granules, or after its free, fault",
+            Backend::Pkey => "stray writes into the allocator's descriptors fault",
+            Backend::PointerBits => {
+                "stale pointers are caught when they come back; no access is checked"
+            }
+            Backend::Bounds => "a capability covers its object and nothing else",
+        }
+    }
+}
+
+/// The answer of a kernel that was asked for a feature.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// It does it.
+    Works,
+    /// It refused with this error number.
+    Refused(i32),
+    /// Nobody asked: there is no such interface on this architecture.
+    None,
+}
+
+/// What was found out about a machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// Guard regions (`MADV_GUARD_INSTALL`).
+    pub guard_install: Asked,
+    /// The CPU has MTE.
+    pub mte: bool,
+    /// `PR_GET_TAGGED_ADDR_CTRL`.
+    pub mte_control: Asked,
+    /// The CPU has protection keys.
+    pub pku: bool,
+    /// `pkey_alloc`.
+    pub pkey: Asked,
+    /// The CPU has LAM.
+    pub lam: bool,
+    /// Pointer bits that the kernel lets LAM ignore (`ARCH_GET_MAX_TAG_BITS`).
+    pub lam_bits: Asked,
+    /// The CPU has UAI.
+    pub uai: bool,
+}
+
+/// x86 LAM: CPUID leaf 7, subleaf 1, EAX bit 26.
+pub const fn has_lam(leaf7_1_eax: u32) -> bool {
+    leaf7_1_eax >> 26 & 1 == 1
+}
+
+/// AMD UAI: CPUID leaf 0x8000_0021, EAX bit 7.
+pub const fn has_uai(leaf8000_0021_eax: u32) -> bool {
+    leaf8000_0021_eax >> 7 & 1 == 1
+}
+
+/// x86 protection keys: CPUID leaf 7, subleaf 0, ECX bit 3.
+pub const fn has_pku(leaf7_0_ecx: u32) -> bool {
+    leaf7_0_ecx >> 3 & 1 == 1
+}
+
+/// Arm MTE: `HWCAP2_MTE`, bit 18 of AT_HWCAP2.
+pub const fn has_mte(hwcap2: usize) -> bool {
+    hwcap2 >> 18 & 1 == 1
+}
+
+/// The three answers about a backend, and what follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// The CPU can.
+    pub cpu: bool,
+    /// The kernel has enabled it.
+    pub kernel: bool,
+    /// The configuration wants it.
+    pub wanted: bool,
+    /// It does its work.
+    pub active: bool,
+    /// Why, or why not.
+    pub reason: &'static str,
+}
+
+/// The verdict on `backend`.
+pub const fn verdict(
+    backend: Backend,
+    facts: &Facts,
+    profile: Profile,
+    pages: GuardPages,
+) -> Verdict {
+    match backend {
+        Backend::Checks => Verdict {
+            cpu: true,
+            kernel: true,
+            wanted: true,
+            active: true,
+            reason: "in every profile; needs nothing",
+        },
+        Backend::Guard => {
+            let wanted = !matches!(profile, Profile::Off);
+            let active = wanted && !matches!(pages, GuardPages::Off);
+            let kernel = matches!(facts.guard_install, Asked::Works);
+            Verdict {
+                cpu: true,
+                kernel,
+                wanted,
+                active,
+                reason: match (active, kernel, pages) {
+                    (true, true, GuardPages::Auto) => "by MADV_GUARD_INSTALL",
+                    (true, false, GuardPages::Auto) => {
+                        "by pages without access: the kernel has no MADV_GUARD_INSTALL (Linux 6.13)"
+                    }
+                    (true, ..) => "by pages without access, as guard_pages:protect asks",
+                    (false, ..) if wanted => "guard_pages:off",
+                    _ => "safety:guard turns it on",
+                },
+            }
+        }
+        Backend::Mte => Verdict {
+            cpu: facts.mte,
+            kernel: matches!(facts.mte_control, Asked::Works),
+            wanted: false,
+            active: false,
+            reason: if !facts.mte {
+                "the CPU has no memory tagging"
+            } else {
+                "no profile of this version uses it"
+            },
+        },
+        Backend::Pkey => Verdict {
+            cpu: facts.pku,
+            kernel: matches!(facts.pkey, Asked::Works),
+            wanted: false,
+            active: false,
+            reason: if !facts.pku {
+                "the CPU has no protection keys"
+            } else {
+                "no profile of this version uses it"
+            },
+        },
+        Backend::PointerBits => Verdict {
+            cpu: facts.lam || facts.uai,
+            kernel: facts.lam && matches!(facts.lam_bits, Asked::Works),
+            wanted: false,
+            active: false,
+            reason: if facts.lam {
+                "no profile of this version uses it"
+            } else if facts.uai {
+                "the CPU has UAI, but Linux has no interface for it"
+            } else {
+                "the CPU ignores no pointer bits (LAM, UAI)"
+            },
+        },
+        Backend::Bounds => Verdict {
+            cpu: false,
+            kernel: false,
+            wanted: true,
+            active: false,
+            reason: "sizes and alignments are exact on every target; this one has no capabilities",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Facts = Facts {
+        guard_install: Asked::Refused(22),
+        mte: false,
+        mte_control: Asked::None,
+        pku: false,
+        pkey: Asked::None,
+        lam: false,
+        lam_bits: Asked::None,
+        uai: false,
+    };
+
+    #[test]
+    fn the_words_of_the_options_are_the_profiles() {
+        for (i, name) in PROFILES.iter().enumerate() {
+            assert_eq!(Profile::of(i) as usize, i, "{name}");
+        }
+        for (i, name) in GUARD_PAGES.iter().enumerate() {
+            assert_eq!(GuardPages::of(i) as usize, i, "{name}");
+        }
+    }
+
+    #[test]
+    fn feature_bits() {
+        // Read from an Intel Xeon of model 207: protection keys, no LAM.
+        assert!(has_pku(0x1b41_5fde) && !has_pku(0x1b41_5fde & !8));
+        assert!(!has_lam(0x0000_1c30) && has_lam(0x0400_1c30));
+        assert!(!has_uai(0x0000_0f4f) && has_uai(0x0000_0fcf));
+        assert!(!has_mte(0x3_ffff) && has_mte(0x4_0000));
+    }
+
+    #[test]
+    fn guard_is_active_when_wanted_whatever_the_kernel_has() {
+        let v = |f: &Facts, profile, pages| verdict(Backend::Guard, f, profile, pages);
+        let off = v(&NOTHING, Profile::Off, GuardPages::Auto);
+        assert!(!off.active && !off.wanted && !off.kernel);
+        let old = v(&NOTHING, Profile::Guard, GuardPages::Auto);
+        assert!(old.active && !old.kernel && old.reason.contains("6.13"));
+        let new = Facts {
+            guard_install: Asked::Works,
+            ..NOTHING
+        };
+        assert_eq!(
+            v(&new, Profile::Guard, GuardPages::Auto).reason,
+            "by MADV_GUARD_INSTALL"
+        );
+        assert!(
+            v(&new, Profile::Guard, GuardPages::Protect)
+                .reason
+                .contains("guard_pages:protect")
+        );
+        let none = v(&new, Profile::Guard, GuardPages::Off);
+        assert!(!none.active && none.wanted && none.reason == "guard_pages:off");
+    }
+
+    #[test]
+    fn a_kernel_without_the_cpu_and_the_reverse_are_told_apart() {
+        let lam = Facts {
+            lam: true,
+            lam_bits: Asked::Refused(19),
+            ..NOTHING
+        };
+        let v = verdict(Backend::PointerBits, &lam, Profile::Off, GuardPages::Auto);
+        assert!(v.cpu && !v.kernel && !v.active);
+        let uai = Facts {
+            uai: true,
+            ..NOTHING
+        };
+        let v = verdict(Backend::PointerBits, &uai, Profile::Off, GuardPages::Auto);
+        assert!(v.cpu && !v.kernel && v.reason.contains("UAI"));
+        for b in BACKENDS {
+            let v = verdict(b, &NOTHING, Profile::Off, GuardPages::Auto);
+            assert_eq!(v.active, b == Backend::Checks, "{b:?}");
+            assert!(!v.reason.is_empty() && !b.name().is_empty() && !b.enforces().is_empty());
+        }
+    }
+}

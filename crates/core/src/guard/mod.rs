@@ -1,0 +1,173 @@
+//! Safety beyond the default checks: what option `safety` turns on.
+//!
+//! | profile | object | enforced by | seen |
+//! |---|---|---|---|
+//! | `guard` | every large one | a page behind it that faults ([`pages`]) | at the access |
+//! | `guard` | sampled ones, small and large | pages of their own between pages that fault; after the free all of them fault ([`sampled`]) | at the access, small overflows at the free |
+//!
+//! Called by `front` (allocation, free), `life` (start, fork, end) and `thread` (alternate stacks). The fast paths know
+//! nothing of it: a guarded object's page-map entry has class byte 0, which leaves them by their slow exit, and a sample
+//! falls where a slow path was entered anyway.
+//!
+//! ```text
+//! option ----> start: CPU can? kernel enabled? wanted? (base::safety) ----> pages  (how guards are made)
+//!                                                                    `--> fault  (SIGSEGV: which object, both stacks)
+//! allocation, slow path --> due? --> sampled::Sampled::allocate      free, page map says "sampled" --> ...::deallocate
+//! ```
+//! Cost when off: one load and a branch in the slow paths. When on: see `docs/safety.md`.
+
+pub mod fault;
+mod maps;
+pub mod pages;
+pub mod sampled;
+mod stack;
+
+use crate::config;
+use crate::sync::{AtomicI64, AtomicU8, AtomicU64, Ordering::*};
+use crate::violation::{Line, Verb};
+use aethalloc_base::options::Key;
+use aethalloc_base::safety::{GuardPages, PROFILES, Profile};
+use aethalloc_sys::lock::Lock;
+
+/// Objects of one kind of protection. Which kind an address belongs to, the page map says: dispatch is a `match` on its
+/// entry.
+pub trait Objects {
+    /// What the page map's entry leads to.
+    type Place: Copy;
+
+    /// An object of `size` bytes, all zero if `zeroed`; null if this kind has no room for it now.
+    fn allocate(size: usize, zeroed: bool) -> *mut u8;
+
+    /// Ends the object at `p`, or the process if none begins there. `size`: what the caller says it is.
+    fn deallocate(place: Self::Place, p: usize, size: Option<usize>);
+
+    /// Bytes usable at `p`; ends the process if no live object begins there.
+    fn usable_size(place: Self::Place, p: usize, verb: Verb) -> usize;
+}
+
+static PROFILE: AtomicU8 = AtomicU8::new(Profile::Off as u8);
+
+/// The profile in force.
+#[inline]
+pub fn profile() -> Profile {
+    Profile::of(PROFILE.load(Relaxed) as usize)
+}
+
+/// True while slow paths have to ask [`due`].
+#[inline]
+pub fn is_sampling() -> bool {
+    PROFILE.load(Relaxed) == Profile::Guard as u8
+}
+
+/// Turns on what the options ask for. Called once, at start, after the options were read and the space was made.
+pub fn start() {
+    let profile = Profile::of(config::get(Key::safety));
+    if profile == Profile::Off {
+        return;
+    }
+    pages::start(GuardPages::of(config::get(Key::guard_pages)));
+    LEFT.store(interval(), Relaxed);
+    stack::start();
+    fault::install();
+    PROFILE.store(profile as u8, Relaxed);
+}
+
+/// Below this rate the thread caches are off, so that every allocation can be the sample.
+const CLOSE_RATE: usize = 4096;
+
+/// Whether threads may have caches.
+pub fn allows_caches() -> bool {
+    !is_sampling() || config::get(Key::guard_rate) >= CLOSE_RATE
+}
+
+/// Allocations until the next sample.
+static LEFT: AtomicI64 = AtomicI64::new(i64::MAX);
+
+/// A random number of allocations, `guard_rate` on average.
+fn interval() -> i64 {
+    let rate = config::get(Key::guard_rate) as u64;
+    if rate <= 1 {
+        return 1;
+    }
+    1 + (aethalloc_sys::process::random() % (2 * rate - 1)) as i64
+}
+
+/// `n` more allocations will pass before a slow path is entered again.
+#[inline]
+pub fn passed(n: usize) {
+    // ORDERING: Relaxed here and in `due`: a counter that steers sampling.
+    LEFT.fetch_sub(n as i64, Relaxed);
+}
+
+/// Counts one allocation; whether it is to be a sample.
+#[inline]
+pub fn due() -> bool {
+    if LEFT.fetch_sub(1, Relaxed) > 1 {
+        return false;
+    }
+    LEFT.store(interval(), Relaxed);
+    true
+}
+
+/// As [`due`], for one large object: as likely as for a thousand small ones, because it costs as much as they.
+pub fn due_large() -> bool {
+    passed(config::get(Key::guard_rate) / 1024);
+    due()
+}
+
+/// What was done, for statistics and tests.
+#[derive(Default)]
+pub struct Counts {
+    /// Objects that got a guard.
+    pub guarded: AtomicU64,
+    /// Objects that were sampled.
+    pub sampled: AtomicU64,
+    /// Freed objects that were kept from reuse for a while.
+    pub quarantined: AtomicU64,
+    /// Objects whose surroundings or canary were checked.
+    pub checked: AtomicU64,
+}
+
+/// The process's counts.
+pub static COUNTS: Counts = Counts {
+    guarded: AtomicU64::new(0),
+    sampled: AtomicU64::new(0),
+    quarantined: AtomicU64::new(0),
+    checked: AtomicU64::new(0),
+};
+
+pub(crate) fn count(c: &AtomicU64) {
+    c.fetch_add(1, Relaxed);
+}
+
+/// The name of the profile in force.
+pub fn name() -> &'static str {
+    PROFILES.get(profile() as usize).copied().unwrap_or("")
+}
+
+/// Called when the process ends.
+pub fn end() {
+    if profile() == Profile::Off || config::get(Key::safety_summary) == 0 {
+        return;
+    }
+    let n = |c: &AtomicU64| c.load(Relaxed) as usize;
+    Line::new()
+        .text("safety:")
+        .text(name())
+        .text(": ")
+        .decimal(n(&COUNTS.guarded))
+        .text(" guarded, ")
+        .decimal(n(&COUNTS.sampled))
+        .text(" sampled, ")
+        .decimal(n(&COUNTS.quarantined))
+        .text(" quarantined, ")
+        .decimal(n(&COUNTS.checked))
+        .text(" checked")
+        .print();
+}
+
+/// The locks of this module, outermost first.
+pub fn each_lock(mut f: impl FnMut(&Lock)) {
+    f(sampled::lock());
+    f(stack::lock());
+}

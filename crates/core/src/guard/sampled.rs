@@ -1,0 +1,304 @@
+//! Sampled objects: pages of their own between guard pages, with the stacks that allocated and freed them.
+//!
+//! ```text
+//! small: | guard page | pattern … object | pattern to 16 B | guard pages to the run's end |
+//! large: | object ........................ pattern to page | guard pages to the run's end |
+//! ```
+//! The object ends as close before the guard as its alignment allows. An access behind it faults at once; bytes between
+//! it and the page's ends carry a pattern that the free checks. After the free the whole run faults, until `KEPT` more
+//! samples were freed.
+//!
+//! # States of a record
+//! `LIVE` -> `FREED` by the one free that wins the exchange; the record then waits in the quarantine, whose lock guards
+//! `next`. Everything else is written before the page map leads to the record.
+//!
+//! Cost: a sample costs some 10-20 us (two stacks, three or four system calls); one in 2^18 allocations that take 10 ns each is
+//! less than 1 %.
+
+use super::pages;
+use super::stack::{self, Trace};
+use super::{COUNTS, Objects, count};
+use crate::pages::{Run, give, take};
+use crate::space::entry::{self, Kind};
+use crate::space::{self, meta, pool};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
+use crate::violation::{self, Verb};
+use aethalloc_base::bounds::STRICTEST;
+use aethalloc_base::class::SMALL_MAX;
+use aethalloc_base::units::{GRANULE, UNIT, units_for};
+use aethalloc_sys::lock::Lock;
+use core::ptr::null_mut;
+
+/// Freed samples that stay unusable.
+const KEPT: u32 = 256;
+/// Larger objects are not sampled.
+const MOST: usize = 32 << 20;
+const PATTERN: u8 = 0xb7;
+
+const LIVE: u32 = 1;
+const FREED: u32 = 2;
+
+/// What is known of a sampled object.
+#[repr(C)]
+pub struct Record {
+    /// Zero: records share their pool with slab descriptors, whose first word is a claim.
+    _no_claim: u64,
+    next: AtomicPtr<Record>,
+    address: AtomicUsize,
+    length: AtomicUsize,
+    /// First of its pages, and their bytes.
+    body: AtomicUsize,
+    body_bytes: AtomicUsize,
+    unit: AtomicU32,
+    units: AtomicU32,
+    state: AtomicU32,
+    guards: AtomicU32,
+    /// Who allocated it.
+    pub allocated: Trace,
+    /// Who freed it.
+    pub freed: Trace,
+}
+const POOL: usize = pool::pool_for(size_of::<Record>());
+
+impl Record {
+    /// The record that an entry leads to.
+    pub fn at(offset: usize) -> &'static Record {
+        let p = meta::base().wrapping_add(offset).cast::<Record>();
+        // SAFETY: an entry leads to a record; metadata stays mapped for ever and every field is atomic.
+        unsafe { &*p }
+    }
+    /// Where the object begins.
+    pub fn address(&self) -> usize {
+        self.address.load(Relaxed)
+    }
+    /// Its bytes.
+    pub fn length(&self) -> usize {
+        self.length.load(Relaxed)
+    }
+    /// It was freed.
+    pub fn is_freed(&self) -> bool {
+        self.state.load(Relaxed) == FREED
+    }
+    /// Units of its run.
+    pub fn units(&self) -> usize {
+        self.units.load(Relaxed) as usize
+    }
+
+    fn body(&self) -> (*mut u8, usize) {
+        let at = self.body.load(Relaxed);
+        (space::pointer(at), self.body_bytes.load(Relaxed))
+    }
+
+    /// Offsets from the body's start that carry the pattern: before the object and behind it.
+    fn margins(&self) -> [core::ops::Range<usize>; 2] {
+        let (body, bytes) = self.body();
+        let start = self.address() - body.addr();
+        [0..start, start + self.length()..bytes]
+    }
+
+    /// The first changed byte of the margins.
+    fn damage(&self) -> Option<usize> {
+        let (body, _) = self.body();
+        let mut bytes = self.margins().into_iter().flatten();
+        // SAFETY: inside the body, which is readable until this free makes it fault.
+        bytes
+            .find(|at| unsafe { body.add(*at).read() } != PATTERN)
+            .map(|at| body.addr() + at)
+    }
+}
+
+/// Freed records, oldest first.
+struct Quarantine {
+    lock: Lock,
+    head: AtomicPtr<Record>,
+    tail: AtomicPtr<Record>,
+    count: AtomicU32,
+}
+static QUARANTINE: Quarantine = Quarantine {
+    lock: Lock::new(),
+    head: AtomicPtr::new(null_mut()),
+    tail: AtomicPtr::new(null_mut()),
+    count: AtomicU32::new(0),
+};
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// The quarantine's lock.
+pub fn lock() -> &'static Lock {
+    &QUARANTINE.lock
+}
+
+/// Bytes of live sampled objects.
+pub fn live_bytes() -> usize {
+    LIVE_BYTES.load(Relaxed)
+}
+
+/// Sampled objects.
+pub struct Sampled;
+
+impl Objects for Sampled {
+    type Place = usize;
+
+    fn allocate(size: usize, zeroed: bool) -> *mut u8 {
+        let page = pages::size();
+        let length = size.max(1);
+        let Some(room) = STRICTEST.length(length) else {
+            return null_mut();
+        };
+        if page == 0 || length > MOST {
+            return null_mut();
+        }
+        let front = if size <= SMALL_MAX { page } else { 0 };
+        let bytes = room.next_multiple_of(page);
+        let Some(run) = take(units_for(front + bytes + page)) else {
+            return null_mut();
+        };
+        let Some((place, _)) = pool::take(POOL) else {
+            give(run);
+            return null_mut();
+        };
+        let start = space::address_of(run.first);
+        let body = start.wrapping_add(front);
+        let end = body.wrapping_add(bytes);
+        let total = run.units * UNIT;
+        // A small object ends before the guard, a large one begins where large ones do.
+        let at = if front == 0 {
+            0
+        } else {
+            bytes - room.next_multiple_of(STRICTEST.alignment(room).max(GRANULE))
+        };
+        let p = body.wrapping_add(at);
+        let mut guards = 0;
+        // SAFETY: parts of the run, which is ours.
+        unsafe {
+            if zeroed && !run.clean {
+                p.write_bytes(0, length);
+            }
+            guards += u32::from(pages::put(start, front));
+            guards += u32::from(pages::put(end, total - front - bytes));
+        }
+        // SAFETY: the place is ours and large enough; all-zero is a valid record.
+        let r = unsafe {
+            place.as_ptr().write_bytes(0, size_of::<Record>());
+            &*place.as_ptr().cast::<Record>()
+        };
+        r.address.store(p.addr(), Relaxed);
+        r.length.store(length, Relaxed);
+        r.body.store(body.addr(), Relaxed);
+        r.body_bytes.store(bytes, Relaxed);
+        r.unit.store(run.first as u32, Relaxed);
+        r.units.store(run.units as u32, Relaxed);
+        r.state.store(LIVE, Relaxed);
+        r.guards.store(guards, Relaxed);
+        stack::record(&r.allocated);
+        for margin in r.margins() {
+            // SAFETY: inside the body.
+            unsafe { body.add(margin.start).write_bytes(PATTERN, margin.len()) };
+        }
+        let offset = place.as_ptr().addr() - meta::base().addr();
+        for u in named_units(&run, front) {
+            entry::store(u, Kind::Sampled { record: offset });
+        }
+        LIVE_BYTES.fetch_add(length, Relaxed);
+        count(&COUNTS.sampled);
+        if guards > 0 {
+            count(&COUNTS.guarded);
+        }
+        p
+    }
+
+    fn deallocate(record: usize, p: usize, _size: Option<usize>) {
+        let r = Record::at(record);
+        if p != r.address() {
+            super::fault::history(r);
+            violation::interior(Verb::Free, p, r.length());
+        }
+        // ORDERING: AcqRel: of two frees one wins, after the object's last use.
+        if r.state
+            .compare_exchange(LIVE, FREED, AcqRel, Relaxed)
+            .is_err()
+        {
+            super::fault::history(r);
+            violation::double_free(p, r.length());
+        }
+        stack::record(&r.freed);
+        count(&COUNTS.checked);
+        if let Some(at) = r.damage() {
+            super::fault::history(r);
+            violation::overflow(p, r.length(), at);
+        }
+        LIVE_BYTES.fetch_sub(r.length(), Relaxed);
+        let (body, bytes) = r.body();
+        // SAFETY: the object's own pages; it ends here.
+        if unsafe { pages::put(body, bytes) } {
+            r.guards.fetch_add(1, Relaxed);
+        }
+        if let Some(oldest) = keep(r) {
+            release(oldest);
+        }
+    }
+
+    fn usable_size(record: usize, p: usize, verb: Verb) -> usize {
+        let r = Record::at(record);
+        if r.is_freed() {
+            super::fault::history(r);
+            violation::used_after_free(verb, p, r.length());
+        }
+        if p != r.address() {
+            super::fault::history(r);
+            violation::interior(verb, p, r.length());
+        }
+        r.length()
+    }
+}
+
+/// The units whose entries name the record: all of a small object's run, the first of a large one's.
+fn named_units(run: &Run, front: usize) -> core::ops::Range<usize> {
+    run.first..run.first + if front == 0 { 1 } else { run.units }
+}
+
+/// Puts a freed record into the quarantine; the oldest one comes out if there are too many.
+fn keep(r: &'static Record) -> Option<&'static Record> {
+    count(&COUNTS.quarantined);
+    let q = &QUARANTINE;
+    let _held = q.lock.take();
+    let new = core::ptr::from_ref(r).cast_mut();
+    r.next.store(null_mut(), Relaxed);
+    let tail = q.tail.swap(new, Relaxed);
+    if tail.is_null() {
+        q.head.store(new, Relaxed);
+    } else {
+        // SAFETY: records in the quarantine live until they are released.
+        unsafe { (*tail).next.store(new, Relaxed) };
+    }
+    if q.count.fetch_add(1, Relaxed) < KEPT {
+        return None;
+    }
+    q.count.fetch_sub(1, Relaxed);
+    // SAFETY: as above; the list has more than one record.
+    let oldest = unsafe { &*q.head.load(Relaxed) };
+    q.head.store(oldest.next.load(Relaxed), Relaxed);
+    Some(oldest)
+}
+
+/// Gives a record's run and the record back.
+fn release(r: &'static Record) {
+    let run = Run {
+        first: r.unit.load(Relaxed) as usize,
+        units: r.units(),
+        // The guard over the body dropped what was written there.
+        clean: false,
+    };
+    let start = space::address_of(run.first);
+    let front = r.body.load(Relaxed) - start.addr();
+    for u in named_units(&run, front) {
+        entry::store(u, Kind::None);
+    }
+    let guards = r.guards.load(Relaxed) as usize;
+    // SAFETY: the run is ours; the place came from its pool and nothing leads to it any more.
+    unsafe {
+        if pages::take_off(start, run.units * UNIT, guards) {
+            give(run);
+        }
+        pool::give(core::ptr::from_ref(r).cast::<u8>().cast_mut());
+    }
+}

@@ -1,0 +1,246 @@
+//! Safety modes: what they catch, that the report says what happened, and that they say themselves that they are active.
+
+use aethalloc_testkit::{Finished, Missing, Run, Source, test_library};
+
+/// Runs under options.
+fn under(run: Run, conf: &str) -> Run {
+    run.env("AETHALLOC_CONF", conf)
+}
+
+/// Every object a sample, guards made as on this kernel and as on old ones.
+const GUARD: [&str; 2] = [
+    "safety:guard,guard_rate:1",
+    "safety:guard,guard_rate:1,guard_pages:protect",
+];
+
+/// The line's first, with its numbers as given.
+fn says(finished: &Finished, first: &str, others: &[&str]) {
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| line.starts_with(&format!("aethalloc: {first}")));
+    assert!(
+        at.is_some(),
+        "{}",
+        finished.describe(&format!("was to say {first}"))
+    );
+    for other in others {
+        assert!(
+            lines.iter().any(|line| line.contains(other)),
+            "{}",
+            finished.describe(&format!("was to say {other}"))
+        );
+    }
+}
+
+/// Ended by the fault, as it would have without the library.
+fn faulted(finished: Finished) -> Finished {
+    assert!(
+        finished.died_of_segv(),
+        "{}",
+        finished.describe("was to end by SIGSEGV")
+    );
+    finished
+}
+
+const SIZES: [usize; 7] = [8, 24, 64, 1000, 1024, 29000, 1 << 20];
+
+#[test]
+fn overflow_of_a_guarded_object_faults() {
+    test_library(|| {
+        let program = Source::c("misuse_overflow").build()?;
+        for conf in GUARD {
+            for size in SIZES {
+                for (distance, how) in [
+                    (32, "store"),
+                    (32, "memcpy"),
+                    (32, "read"),
+                    (1 << 20, "memcpy"),
+                ] {
+                    let run = program.preloaded().arg(size.to_string());
+                    let run = under(run.arg(distance.to_string()).arg(how), conf);
+                    let finished = faulted(run.finish());
+                    let verb = if how == "read" { "read" } else { "write" };
+                    let object = format!("of {size} bytes at ");
+                    says(
+                        &finished,
+                        &format!("{verb} out of bounds at 0x"),
+                        &[
+                            "behind the end of the object",
+                            &object,
+                            "misuse_overflow+0x",
+                            "allocated by thread",
+                        ],
+                    );
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// What lies between the object and its page's end shows at the free.
+#[test]
+fn small_overflow_and_underflow_of_a_sampled_object_show_at_the_free() {
+    test_library(|| {
+        for conf in GUARD {
+            for (name, byte) in [("misuse_overflow", "24"), ("misuse_underflow", "-1")] {
+                let run = Source::c(name).build()?.preloaded();
+                let finished = under(run.arg("24").arg("1").arg("store"), conf).finish();
+                assert!(
+                    finished.died_of_abort(),
+                    "{}",
+                    finished.describe("was to abort")
+                );
+                says(
+                    &finished,
+                    &format!("overflow: byte {byte} of the object of 24 bytes at 0x"),
+                    &["allocated by thread", "freed by thread"],
+                );
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn use_after_free_of_a_guarded_object_faults() {
+    test_library(|| {
+        let program = Source::c("misuse_use_after_free").build()?;
+        for conf in GUARD {
+            for size in SIZES {
+                // Also after two hundred others: the last 256 freed samples stay out of use.
+                for (verb, others) in [("read", "0"), ("write", "0"), ("write", "200")] {
+                    let run = program
+                        .preloaded()
+                        .arg(size.to_string())
+                        .arg(verb)
+                        .arg(others);
+                    let finished = faulted(under(run, conf).finish());
+                    says(
+                        &finished,
+                        &format!("{verb} after free at 0x"),
+                        &[
+                            " bytes inside the object of ",
+                            "allocated by thread",
+                            "freed by thread",
+                        ],
+                    );
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Large objects that are no samples have a guard too.
+#[test]
+fn overflow_of_every_large_object_faults() {
+    test_library(|| {
+        let program = Source::c("misuse_overflow").build()?;
+        for conf in ["safety:guard", "safety:guard,guard_pages:protect"] {
+            for size in [65536, 1 << 20, 3 << 20] {
+                let run = program
+                    .preloaded()
+                    .arg(size.to_string())
+                    .arg("1")
+                    .arg("store");
+                let finished = faulted(under(run, conf).finish());
+                let line = format!("0 bytes behind the end of the object of {size} bytes");
+                says(&finished, "write out of bounds at 0x", &[&line]);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// The figures of the summary line.
+fn figures(finished: &Finished) -> Vec<(String, u64)> {
+    let line = finished
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("aethalloc: safety:"));
+    let Some((_, list)) = line.and_then(|line| line.split_once(": ")) else {
+        panic!("{}", finished.describe("printed no summary"));
+    };
+    list.split(", ")
+        .map(|pair| {
+            let (number, what) = pair.split_once(' ').expect("number and word");
+            (what.to_owned(), number.parse().expect("a number"))
+        })
+        .collect()
+}
+
+fn figure(finished: &Finished, what: &str) -> u64 {
+    let all = figures(finished);
+    let found = all.iter().find(|(name, _)| name == what);
+    found
+        .unwrap_or_else(|| panic!("no figure {what} in {all:?}"))
+        .1
+}
+
+/// The rules hold under each mode, and the mode says that it did something.
+fn all_is_well(conf: &str, busy: &[&str]) -> Result<(), Missing> {
+    let seed = aethalloc_testkit::seed().to_string();
+    let programs: [(&str, &[&str]); 8] = [
+        ("rules_malloc", &[]),
+        ("rules_calloc", &[]),
+        ("rules_realloc", &[]),
+        ("rules_aligned", &[]),
+        ("rules_free", &[]),
+        ("life_fork", &["10", "fork"]),
+        ("life_short_threads", &[]),
+        ("stress", &["1", &seed, "4"]),
+    ];
+    for (name, args) in programs {
+        let conf = format!("{conf},safety_summary:on");
+        let run = under(Source::c(name).build()?.preloaded(), &conf);
+        let finished = args
+            .iter()
+            .fold(run, aethalloc_testkit::Run::arg)
+            .finish()
+            .succeeded();
+        let strange = finished
+            .stderr
+            .lines()
+            .find(|line| !line.starts_with("aethalloc: safety:"));
+        assert!(
+            strange.is_none(),
+            "{}",
+            finished.describe(&format!("complains under {conf}"))
+        );
+        if name == "stress" {
+            for what in busy {
+                assert!(figure(&finished, what) > 0, "{}", finished.describe(what));
+            }
+        }
+    }
+    Ok(())
+}
+
+const GUARD_DOES: [&str; 4] = ["guarded", "sampled", "quarantined", "checked"];
+
+#[test]
+fn guard_is_well() {
+    test_library(|| all_is_well("safety:guard", &GUARD_DOES[..1]));
+}
+
+#[test]
+fn guard_with_many_samples_is_well() {
+    test_library(|| all_is_well("safety:guard,guard_rate:50", &GUARD_DOES));
+}
+
+#[test]
+fn guard_with_many_samples_among_caches_is_well() {
+    test_library(|| all_is_well("safety:guard,guard_rate:5000", &GUARD_DOES));
+}
+
+#[test]
+fn guard_without_guard_regions_is_well() {
+    test_library(|| {
+        all_is_well(
+            "safety:guard,guard_rate:50,guard_pages:protect",
+            &GUARD_DOES,
+        )
+    });
+}
