@@ -10,7 +10,9 @@ use crate::definitions::{self, Workload};
 use crate::peers::{self, Absent, Peer};
 use crate::result::ResultFile;
 use crate::runner::{self, Plan};
-use crate::{bless, callgrind, compare, docs, html, interrupt, machine, report, selfcheck, six};
+use crate::{
+    bless, callgrind, compare, docs, html, interrupt, machine, rank, report, selfcheck, six,
+};
 
 /// Measure allocators side by side, on unmodified programs.
 ///
@@ -92,6 +94,13 @@ enum Action {
         /// The page
         page: PathBuf,
     },
+    /// Rank Aethalloc: the best other of each row is chosen in one result and compared in another
+    Rank {
+        /// Where the best are chosen
+        a: PathBuf,
+        /// Where they are compared
+        b: PathBuf,
+    },
     /// Write README's and docs' tables and plots from the results kept in docs/results
     Docs {
         /// Only say what would change; fails if something would
@@ -135,6 +144,13 @@ fn run(args: &Args) -> Result<bool, String> {
     if let Some(Action::Page { result, page }) = &args.action {
         return html::write(&ResultFile::load(result)?, page).map(|()| true);
     }
+    if let Some(Action::Rank { a, b }) = &args.action {
+        print!(
+            "{}",
+            rank::text(&ResultFile::load(a)?, &ResultFile::load(b)?)?
+        );
+        return Ok(true);
+    }
     if let Some(Action::Docs { check }) = &args.action {
         return docs(*check);
     }
@@ -177,7 +193,7 @@ fn run(args: &Args) -> Result<bool, String> {
             selfcheck::run(&checkout, common.rounds.max(selfcheck::ROUNDS))
         }
         Some(Action::Bless { names }) => bless::bless(&checkout, names).map(|()| true),
-        Some(Action::Page { .. } | Action::Docs { .. }) => Ok(true),
+        Some(Action::Page { .. } | Action::Rank { .. } | Action::Docs { .. }) => Ok(true),
     }
 }
 

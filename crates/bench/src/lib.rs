@@ -22,6 +22,7 @@ mod machine;
 mod neighbours;
 mod peers;
 mod progress;
+mod rank;
 mod real;
 mod report;
 mod result;

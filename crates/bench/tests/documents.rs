@@ -133,6 +133,19 @@ fn two_results_side_by_side() -> Outcome {
     assert!(text.contains("note: kernel differs"), "{text}");
     assert_eq!(text.matches(" 100.000 worse").count(), 2, "{text}");
     assert_eq!(text.matches(" 0.010 better").count(), 2, "{text}");
+    // The best other is glibc in A; in B it has become slow and ours fast.
+    let ranked = support::run(&["rank", &a.display().to_string(), &b.display().to_string()])?;
+    let text = String::from_utf8_lossy(&ranked.stdout).into_owned();
+    assert!(
+        text.contains("wall time: aethalloc to the best other"),
+        "{text}"
+    );
+    assert!(text.contains("above 1.03x: 0 of 2"), "{text}");
+    let ranked = support::run(&["rank", &a.display().to_string(), &a.display().to_string()])?;
+    let text = String::from_utf8_lossy(&ranked.stdout).into_owned();
+    assert!(text.contains("above 1.03x: 2 of 2"), "{text}");
+    let behind = |line: &str| line.contains("x glibc") && line.ends_with("  BEHIND");
+    assert!(text.lines().filter(|l| behind(l)).count() >= 2, "{text}");
     // Nothing of the machine's folders is kept.
     let kept = fs::read_to_string(&a)?;
     assert!(kept.contains("\"libslow.so\""), "{kept}");

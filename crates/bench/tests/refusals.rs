@@ -71,6 +71,7 @@ fn help_names_every_command() -> Outcome {
         "peers",
         "list",
         "page",
+        "rank",
         "docs",
         "self-check",
         "--scale",

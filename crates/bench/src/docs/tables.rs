@@ -113,6 +113,7 @@ pub fn results(kept: &Kept) -> String {
         figures(&mut out, result, None, &judged, 1.0);
         let peaks = format!("Peak RSS in MiB, suite {}", result.suite);
         figures(&mut out, result, Some("peak_kib"), &peaks, 1.0 / 1024.0);
+        instructions(&mut out, result);
         reasons(&mut out, result);
     }
     robustness(&mut out, kept);
@@ -340,6 +341,35 @@ fn cell(workload: &WorkloadResult, peer: &str, path: Option<&str>, scale: f64) -
         Some(s) => number(s.median),
         None => "none".into(),
     }
+}
+
+/// Instructions per operation, where they were counted: lower is better, and no machine is too busy for them.
+fn instructions(out: &mut String, result: &ResultFile) {
+    let counted = |w: &&WorkloadResult| w.cells.iter().any(|c| c.instructions.is_some());
+    if !result.workloads.iter().any(|w| counted(&w)) {
+        return;
+    }
+    let _ = write!(
+        out,
+        "Instructions an operation (callgrind; the program's own loop included):\n\n| program |"
+    );
+    for peer in &result.peers {
+        let _ = write!(out, " {} |", peer.title);
+    }
+    let _ = writeln!(out, "\n{}", rule(result.peers.len() + 1));
+    for workload in result.workloads.iter().filter(counted) {
+        let _ = write!(out, "| {} |", workload.name);
+        for peer in &result.peers {
+            let count = workload.cell(&peer.name).and_then(|c| c.instructions);
+            let _ = write!(
+                out,
+                " {} |",
+                count.map_or(String::new(), |c| format!("{c:.1}"))
+            );
+        }
+        out.push('\n');
+    }
+    out.push('\n');
 }
 
 /// Why cells are empty.

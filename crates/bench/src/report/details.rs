@@ -109,6 +109,14 @@ pub fn text(result: &ResultFile) -> String {
             }
             out.push('\n');
         }
+        let counts: Vec<String> = workload
+            .cells
+            .iter()
+            .filter_map(|c| Some(format!("{} {:.1}", c.peer, c.instructions?)))
+            .collect();
+        if !counts.is_empty() {
+            let _ = writeln!(out, "  instructions an operation: {}", counts.join(", "));
+        }
     }
     out
 }

@@ -126,7 +126,10 @@ pub fn text(result: &ResultFile) -> String {
                     format!("{:.2}x ±{:.0}%", s.median / r.median, s.spread() * 100.0)
                 }
                 (Some(s), _) => number(s.median),
-                (None, _) => "failed".into(),
+                (None, _) if workload.cell(name).is_some_and(|c| c.failed.is_some()) => {
+                    "failed".into()
+                }
+                (None, _) => "-".into(),
             };
             let _ = write!(out, " {cell:>15}");
         }

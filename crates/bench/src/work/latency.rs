@@ -52,6 +52,23 @@ impl Histogram {
     }
 }
 
+/// Of malloc and first write, of free, and of one after the other.
+struct Histograms {
+    malloc: Histogram,
+    free: Histogram,
+    both: Histogram,
+}
+
+impl Histograms {
+    fn new() -> Histograms {
+        Histograms {
+            malloc: Histogram::new(),
+            free: Histogram::new(),
+            both: Histogram::new(),
+        }
+    }
+}
+
 fn bucket(ns: u64) -> usize {
     if ns < STEPS {
         return ns as usize;
@@ -80,7 +97,7 @@ pub fn run(params: &mut Params) -> Report {
     let ring = Ring::new(4096);
     let stop = AtomicBool::new(false);
     let checksum = AtomicU64::new(0);
-    let mut total = (Histogram::new(), Histogram::new());
+    let mut total = Histograms::new();
     let ((), seconds) = timed(|| {
         std::thread::scope(|scope| {
             if load {
@@ -97,15 +114,20 @@ pub fn run(params: &mut Params) -> Report {
                     })
                 })
                 .collect();
-            for (malloc, free) in handles.into_iter().filter_map(|h| h.join().ok()) {
-                total.0.merge(&malloc);
-                total.1.merge(&free);
+            for one in handles.into_iter().filter_map(|h| h.join().ok()) {
+                total.malloc.merge(&one.malloc);
+                total.free.merge(&one.free);
+                total.both.merge(&one.both);
             }
             stop.store(true, Ordering::Relaxed);
         });
     });
     let mut report = Report::new(checksum.load(Ordering::Relaxed), threads * ops, seconds);
-    for (name, histogram) in [("malloc", &total.0), ("free", &total.1)] {
+    for (name, histogram) in [
+        ("malloc", &total.malloc),
+        ("free", &total.free),
+        ("both", &total.both),
+    ] {
         for (label, q) in [
             ("p50", 0.5),
             ("p90", 0.9),
@@ -121,15 +143,10 @@ pub fn run(params: &mut Params) -> Report {
     report
 }
 
-fn measure(
-    thread: u64,
-    slots: usize,
-    sizes: (u64, u64),
-    ops: u64,
-) -> (u64, (Histogram, Histogram)) {
+fn measure(thread: u64, slots: usize, sizes: (u64, u64), ops: u64) -> (u64, Histograms) {
     let mut rng = Rng::new(18, thread);
     let mut table = Table::new(slots, |_| None::<Block>);
-    let mut histograms = (Histogram::new(), Histogram::new());
+    let mut histograms = Histograms::new();
     let mut sum = 0u64;
     for _ in 0..ops {
         let slot = &mut table[rng.below(slots as u64) as usize];
@@ -137,11 +154,14 @@ fn measure(
         let start = Instant::now();
         let fresh = Block::new(size, tag);
         let middle = Instant::now();
-        histograms.0.add((middle - start).as_nanos() as u64);
+        let malloc = (middle - start).as_nanos() as u64;
+        histograms.malloc.add(malloc);
         if let Some(old) = slot.replace(fresh) {
             let start = Instant::now();
             sum = sum.wrapping_add(old.release());
-            histograms.1.add(start.elapsed().as_nanos() as u64);
+            let free = start.elapsed().as_nanos() as u64;
+            histograms.free.add(free);
+            histograms.both.add(malloc + free);
         }
     }
     (sum.wrapping_add(single::empty(&mut table)), histograms)
