@@ -1,7 +1,7 @@
 //! `aethalloc`: run unmodified programs on the Aethalloc allocator.
 //!
 //! ```text
-//! main ─> commands/{run,demo,demo_pipeline,bench}   one file per subcommand
+//! main ─> commands/{run,demo,demo_pipeline,bench,doctor}   one file per subcommand
 //!           │
 //!           ├─ locate     which libaethalloc.so and which bench (in a checkout: builds them)
 //!           ├─ preload    would the loader really preload it into this program?

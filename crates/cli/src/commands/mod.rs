@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod demo_pipeline;
+mod doctor;
 mod run;
 
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ pub enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Bench(bench::Args),
+    Doctor(doctor::Args),
     #[command(hide = true)]
     DemoPipeline(demo_pipeline::Args),
 }
@@ -27,6 +29,7 @@ pub fn dispatch(command: Command) -> Outcome<ExitCode> {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::DemoPipeline(args) => demo_pipeline::run(args),
     }
 }

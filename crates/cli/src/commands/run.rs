@@ -16,9 +16,9 @@ use crate::sys::Identity;
 use crate::text;
 
 /// Options for the library, as `key:value,key:value`.
-const OPTIONS: &str = "AETHALLOC_CONF";
+pub const OPTIONS: &str = "AETHALLOC_CONF";
 /// Libraries that the loader puts first.
-const PRELOAD: &str = "LD_PRELOAD";
+pub const PRELOAD: &str = "LD_PRELOAD";
 
 /// Run a program on Aethalloc
 ///
@@ -106,7 +106,7 @@ pub fn run(args: Args) -> Outcome<ExitCode> {
 
 /// The options from the environment, then those from the command line, which win. A mistake on the command line is an
 /// error here; one in the environment is the library's to report.
-fn merged_options(environment: Option<OsString>, given: &[OsString]) -> Outcome<OsString> {
+pub fn merged_options(environment: Option<OsString>, given: &[OsString]) -> Outcome<OsString> {
     let mut all = environment.unwrap_or_default();
     for text in given {
         let mut problem = None;
@@ -130,7 +130,8 @@ fn explain(problem: options::Problem, piece: &str) -> String {
     format!("--conf {piece}: {why}")
 }
 
-fn join(list: &mut OsString, item: &OsStr) {
+/// Adds an item to a list of options.
+pub fn join(list: &mut OsString, item: &OsStr) {
     if !list.is_empty() && !item.is_empty() {
         list.push(",");
     }
