@@ -86,22 +86,30 @@ fn documents_are_made_from_kept_results() -> Outcome {
     }
     assert!(text.contains("x glibc** |"), "no loss is bold in:\n{text}");
     assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
-    let plots: Vec<_> = text.split("](results/").skip(1).collect();
+    assert!(fs::read_to_string(results.join("quick.html"))?.contains("id=\"waves\""));
+    let links = text.split("](results/").skip(1);
+    let names: Vec<_> = links.filter_map(|link| link.split(')').next()).collect();
+    let plots: Vec<_> = names.iter().filter(|n| n.ends_with(".svg")).collect();
     assert!(plots.len() >= 3, "{text}");
-    for plot in plots {
-        let name = plot.split(')').next().unwrap_or_default();
+    for name in plots {
         let drawing = fs::read_to_string(results.join(name))?;
         assert!(drawing.starts_with("<svg xmlns") && !drawing.contains("NaN"));
     }
 
-    fs::copy(results.join("quick.json"), results.join("again.json"))?;
-    let output = docs(&[])?;
-    assert!(!output.status.success());
-    assert!(
-        errors(&output).contains("suite 'quick' is kept twice"),
-        "{}",
-        errors(&output)
-    );
+    let refused = |name: &str, from: &str, why: &str| -> Outcome {
+        fs::copy(results.join(from), results.join(name))?;
+        let output = docs(&[])?;
+        assert!(!output.status.success());
+        assert!(errors(&output).contains(why), "{}", errors(&output));
+        Ok(fs::remove_file(results.join(name))?)
+    };
+    refused("again.json", "quick.json", "keep it as quick.json")?;
+    refused("again.json", "quick-twice.json", "'quick' is kept twice")?;
+    fs::write(
+        results.join("again.json"),
+        "{\"format\":\"aethalloc-bench\",\"version\":99}",
+    )?;
+    assert!(errors(&docs(&[])?).contains("version 99, this bench reads 1"));
     Ok(())
 }
 

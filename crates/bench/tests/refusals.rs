@@ -27,6 +27,28 @@ fn unknown_names() -> Outcome {
     refuses(&["--env", "NOVALUE", "--peers", "glibc"], &["K=V"])
 }
 
+/// A copy of the program where no sources are.
+#[test]
+fn outside_a_checkout() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let copy = folder.path().join("aethalloc-bench");
+    // Another process writes it: see the command's own tests.
+    let copied = std::process::Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_aethalloc-bench"))
+        .arg(&copy)
+        .status()?;
+    assert!(copied.success());
+    let output = std::process::Command::new(&copy)
+        .args(["--suite", "quick"])
+        .current_dir(folder.path())
+        .output()?;
+    let text = support::errors(&output);
+    assert!(!output.status.success());
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("not inside a checkout"), "{text}");
+    Ok(())
+}
+
 #[test]
 fn a_library_that_is_none() -> Outcome {
     let folder = tempfile::tempdir()?;

@@ -3,7 +3,7 @@
 //! ```text
 //! docs/results/NAME.json ─> README.md          between the markers "six" and "standings"
 //!                        ─> docs/results.md    between the markers "results"
-//!                        ─> docs/results/*.svg
+//!                        ─> docs/results/*.svg, and a page for each suite, *.html
 //! ```
 //! Nobody writes a figure into them by hand: a test compares them with what this makes.
 
@@ -12,6 +12,7 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 
+use crate::html;
 use crate::result::ResultFile;
 use crate::six::SixFile;
 
@@ -60,7 +61,10 @@ fn documents(root: &Path) -> Result<Vec<(PathBuf, Option<String>)>, String> {
     let readme = between(&readme, "README.md", "standings", &tables::standings(&kept))?;
     let path = "docs/results.md";
     let results = between(&read(path)?, path, "results", &tables::results(&kept))?;
-    let plots = plots::all(&kept);
+    let mut files = plots::all(&kept);
+    for result in &kept.suites {
+        files.push((format!("{}.html", result.suite), html::page(result)));
+    }
     let mut stale = Vec::new();
     for entry in std::fs::read_dir(root.join(RESULTS))
         .into_iter()
@@ -68,7 +72,8 @@ fn documents(root: &Path) -> Result<Vec<(PathBuf, Option<String>)>, String> {
         .flatten()
     {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".svg") && !plots.iter().any(|(plot, _)| *plot == name) {
+        let made = name.ends_with(".svg") || name.ends_with(".html");
+        if made && !files.iter().any(|(file, _)| *file == name) {
             stale.push((Path::new(RESULTS).join(name), None));
         }
     }
@@ -77,7 +82,7 @@ fn documents(root: &Path) -> Result<Vec<(PathBuf, Option<String>)>, String> {
         (PathBuf::from(path), Some(results)),
     ];
     all.extend(
-        plots
+        files
             .into_iter()
             .map(|(name, text)| (Path::new(RESULTS).join(name), Some(text))),
     );
@@ -103,6 +108,12 @@ fn kept(folder: &Path) -> Result<Kept, String> {
         let file = ResultFile::load(&path)?;
         for suite in suites_of(&file) {
             let part = file.only(&suite);
+            if part.scale == 1.0 && path.file_stem().is_none_or(|name| *name != *suite) {
+                return Err(format!(
+                    "{}: holds suite '{suite}': keep it as {suite}.json",
+                    path.display()
+                ));
+            }
             let list = match part.scale {
                 1.0 => &mut kept.suites,
                 _ => &mut kept.scaled,

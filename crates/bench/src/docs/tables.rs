@@ -173,7 +173,12 @@ fn about(out: &mut String, result: &ResultFile) {
             note => format!("{} {} ({note})", p.title, p.version),
         })
         .collect();
-    let _ = writeln!(out, "Versions: {}.\n", versions.join("; "));
+    let _ = writeln!(
+        out,
+        "Versions: {0}. Every run: [{1}.json](results/{1}.json); as a page with all plots: [{1}.html](results/{1}.html).\n",
+        versions.join("; "),
+        result.suite
+    );
     for absent in &result.absent {
         let _ = writeln!(out, "**{} is absent**: {}\n", absent.name, absent.reason);
     }

@@ -18,7 +18,8 @@ pub fn write(result: &ResultFile, path: &Path) -> Result<(), String> {
     std::fs::write(path, page(result)).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn page(result: &ResultFile) -> String {
+/// The page as text.
+pub fn page(result: &ResultFile) -> String {
     let mut out = String::with_capacity(1 << 16);
     let title = format!("Allocators, suite {}", escape(&result.suite));
     let _ = write!(
