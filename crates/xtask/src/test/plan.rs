@@ -95,6 +95,13 @@ pub const STEPS: &[Step] = &[
         action: Action::Commands(super::fuzz::commands),
     },
     Step {
+        name: "mutants",
+        what: "every fuzz target notices the bugs planted for it",
+        from: Level::Full,
+        tools: &[],
+        action: Action::Commands(mutants),
+    },
+    Step {
         name: SOAK,
         what: "a server for long: nothing grows",
         from: Level::Quick,
@@ -199,6 +206,13 @@ fn built_library() -> Vec<(&'static str, String)> {
         ("AETHALLOC_LIB", file("libaethalloc.so")),
         ("AETHALLOC_A", file("libaethalloc.a")),
     ]
+}
+
+fn mutants(_: Level) -> Vec<Cmd> {
+    vec![cargo(
+        &["run", "--quiet", "-p", "xtask", "--", "mutants"],
+        60 * MINUTE,
+    )]
 }
 
 /// One test program after the other: each looks at its process's memory.

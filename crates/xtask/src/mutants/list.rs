@@ -1,0 +1,91 @@
+//! The bugs, by target. A text that is not found any more is an error: then the bug is to be planted anew.
+
+use super::Mutant;
+
+/// All of them, those of one target together.
+pub const ALL: &[Mutant] = &[
+    Mutant {
+        target: "options",
+        what: "numbers above the range are taken",
+        file: "base/src/options.rs",
+        find: "(d.range.0 <= v && v <= d.range.1).then_some(v)",
+        replace: "(d.range.0 <= v).then_some(v)",
+    },
+    Mutant {
+        target: "options",
+        what: "a path behind another option lies a byte off",
+        file: "base/src/options.rs",
+        find: "start += piece.len() + 1;",
+        replace: "start += piece.len();",
+    },
+    Mutant {
+        target: "options",
+        what: "a number that overflows wraps",
+        file: "base/src/options.rs",
+        find: "v.checked_mul(1 << shift)",
+        replace: "Some(v.wrapping_mul(1 << shift))",
+    },
+    Mutant {
+        target: "pages",
+        what: "units that are taken stay dirty",
+        file: "core/src/pages/heap.rs",
+        find: "g.dirty &= !bits;",
+        replace: "",
+    },
+    Mutant {
+        target: "pages",
+        what: "units that come back are not counted as dirty",
+        file: "core/src/pages/heap.rs",
+        find: "self.dirty_units += n;",
+        replace: "self.dirty_units += n / 2 * 2;",
+    },
+    Mutant {
+        target: "pages",
+        what: "a run grows into units that are taken",
+        file: "core/src/pages/heap.rs",
+        find: "if !g.known || g.used & mask(b as u32, n) != 0 {",
+        replace: "if !g.known || g.used & mask(b as u32, 1) != 0 {",
+    },
+    Mutant {
+        target: "regions",
+        what: "the emptiest region is cut instead of the fullest",
+        file: "core/src/pages/heap.rs",
+        find: "self.bin_head(fits.trailing_zeros() as usize) as usize - 1;",
+        replace: "self.bin_head(63 - fits.leading_zeros() as usize) as usize - 1;",
+    },
+    Mutant {
+        target: "regions",
+        what: "the newest dirty region is purged first",
+        file: "core/src/pages/heap.rs",
+        find: "let r = self.dirty_tail as usize - 1;",
+        replace: "let r = self.dirty_head as usize - 1;",
+    },
+    Mutant {
+        target: "front",
+        what: "calloc trusts that used pages are zero",
+        file: "core/src/front/large.rs",
+        find: "if zeroed && !run.clean {",
+        replace: "if zeroed && !run.clean && bytes < UNIT {",
+    },
+    Mutant {
+        target: "front",
+        what: "realloc leaves the last word behind",
+        file: "core/src/front/mod.rs",
+        find: "copy_nonoverlapping(ptr, new, old.min(size));",
+        replace: "copy_nonoverlapping(ptr, new, old.min(size).saturating_sub(8));",
+    },
+    Mutant {
+        target: "front",
+        what: "a request at an alignment takes any class",
+        file: "core/src/front/mod.rs",
+        find: "let c = class::class_of_aligned(size, align);\n        if c != 0 {\n            return allocate(",
+        replace: "let c = class::class_of(size);\n        if c != 0 {\n            return allocate(",
+    },
+    Mutant {
+        target: "front",
+        what: "the unit that an alignment skips is lost",
+        file: "core/src/front/large.rs",
+        find: "pages::give(head);",
+        replace: "core::mem::forget(head);",
+    },
+];
