@@ -27,12 +27,18 @@ pub fn all(kept: &Kept) -> Vec<(String, String)> {
                 })
                 .collect();
             let about = format!("suite {}: {}", result.suite, mean.title);
-            plots.push((name(result, index), alone(&html::bars(&bars, "x", &about))));
+            plots.push((
+                name(result, index),
+                alone(&html::bars(&bars, "x", &about), &about),
+            ));
         }
         let dots = scatter(result);
         if dots.len() > 1 {
             let about = format!("suite {}: time against memory", result.suite);
-            plots.push((scatter_name(result), alone(&html::scatter(&dots, &about))));
+            plots.push((
+                scatter_name(result),
+                alone(&html::scatter(&dots, &about), &about),
+            ));
         }
     }
     plots
@@ -79,22 +85,29 @@ pub fn title<'a>(result: &'a ResultFile, name: &str) -> &'a str {
     })
 }
 
-/// A drawing of the page as a file: with its size, its style and a white ground.
-fn alone(drawing: &str) -> String {
+/// Room for the title above a drawing.
+const TITLE: f64 = 24.0;
+
+/// A drawing of the page as a file: with its size, its style, a white ground and its title in sight.
+fn alone(drawing: &str, title: &str) -> String {
     let size = drawing
         .split_once("viewBox=\"0 0 ")
         .and_then(|(_, rest)| rest.split_once('"'))
-        .map_or("", |(size, _)| size);
+        .map_or("346 280", |(size, _)| size);
     let (width, height) = size.split_once(' ').unwrap_or(("346", "280"));
-    let head =
-        format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" ");
-    let ground = format!(
-        "><style>{STYLE}</style><rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>"
+    let full = height.parse::<f64>().unwrap_or(280.0) + TITLE;
+    let frame = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{full}\" viewBox=\"0 -{TITLE} {width} {full}\" "
     );
-    drawing
-        .replacen("<svg ", &head, 1)
-        .replacen('>', &ground, 1)
-        + "\n"
+    let ground = format!(
+        "><style>{STYLE}</style><rect y=\"-{TITLE}\" width=\"{width}\" height=\"{full}\" fill=\"#fff\"/>\
+         <text x=\"8\" y=\"-8\" font-weight=\"600\">{}</text>",
+        html::escape(title)
+    );
+    let rest = drawing
+        .replacen(&format!("<svg viewBox=\"0 0 {size}\" "), &frame, 1)
+        .replacen('>', &ground, 1);
+    rest + "\n"
 }
 
 #[cfg(test)]
@@ -103,12 +116,13 @@ mod tests {
 
     #[test]
     fn a_drawing_stands_alone() {
-        let text = alone(&html::bars(&[], "x", "t"));
+        let text = alone(&html::bars(&[], "x", "t"), "a < b");
         assert!(text.starts_with("<svg xmlns="), "{text}");
         assert!(
-            text.contains("width=\"346\" height=\"4\" viewBox"),
+            text.contains("width=\"346\" height=\"28\" viewBox=\"0 -24 346 28\" "),
             "{text}"
         );
+        assert!(text.contains(">a &lt; b</text>"), "{text}");
         assert_eq!(text.matches("<style>").count(), 1);
         assert!(text.ends_with("</svg>\n"));
     }

@@ -255,11 +255,12 @@ enum Place {
     Behind,
 }
 
+/// A difference that would be printed as 1.00x is none.
 fn place(standing: &Standing) -> Place {
-    match (standing.clear, standing.ratio > 1.0) {
-        (false, _) => Place::Even,
-        (true, true) => Place::Behind,
-        (true, false) => Place::Ahead,
+    match (standing.clear, standing.ratio) {
+        (true, ratio) if ratio >= 1.005 => Place::Behind,
+        (true, ratio) if ratio < 0.995 => Place::Ahead,
+        _ => Place::Even,
     }
 }
 
