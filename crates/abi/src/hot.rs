@@ -2,8 +2,8 @@
 //! (`core::front::fast`, the same steps); tests compare the two and count instructions.
 //!
 //! ```text
-//! malloc   14 instructions, 5 loads, 1 store     limit, class table, top, slot; one exit
-//! free     28 instructions, 7 loads, 3 stores    page map, owner tag, exact slot, state byte, magazine; two exits
+//! malloc   22 instructions, 7 loads, 2 stores    bin of the class, lowest free block of its group, its state; one exit
+//! free     24 instructions, 7 loads, 2 stores    page map, exact slot, state byte, the thread's budget; two exits
 //! ```
 //! Nothing may be added here. Slow paths are jumped to, so that no frame of ours is on the stack when a failing
 //! operator new lets an exception pass.
@@ -13,7 +13,7 @@ use aethalloc_core::front;
 use crate::cpp::new_failed;
 use crate::fail::malloc_failed;
 
-/// What `malloc` does when no magazine serves it at once.
+/// What `malloc` does when the bin of its class is empty.
 #[cold]
 #[inline(never)]
 extern "C" fn malloc_slow(size: usize) -> *mut u8 {
@@ -21,7 +21,7 @@ extern "C" fn malloc_slow(size: usize) -> *mut u8 {
     if p.is_null() { malloc_failed() } else { p }
 }
 
-/// What operator new does when no magazine serves it at once.
+/// What operator new does when the bin of its class is empty.
 #[cold]
 #[inline(never)]
 extern "C" fn new_slow(size: usize) -> *mut u8 {
@@ -39,22 +39,29 @@ macro_rules! allocating {
         pub extern "C" fn $symbol(size: usize) -> *mut u8 {
             core::arch::naked_asm!(
                 "mov rdx, qword ptr [rip + aethalloc_tls@GOTTPOFF]",
+                "mov rdx, qword ptr fs:[rdx]",               // the thread's bins
                 "lea rax, [rdi - 1]",
-                "cmp rax, qword ptr fs:[rdx]",               // 1..=limit; 0 wraps
+                "cmp rax, {small}",                          // 1..=SMALL_MAX; 0 wraps
                 "jae 2f",
                 "shr eax, 4",
-                "lea rcx, [rip + {classes}]",
-                "movzx esi, byte ptr [rcx + rax]",
-                "mov rcx, qword ptr fs:[rdx + rsi*8 + {tops}]",
-                "mov rax, qword ptr [rcx*8]",                // oldest block, 0 behind the newest
+                "lea rcx, [rip + {bin_of}]",
+                "movzx eax, word ptr [rcx + rax*2]",
+                "add rdx, rax",
+                "mov rax, qword ptr [rdx]",                  // free blocks of its group
+                "lea rcx, [rax - 1]",
                 "test rax, rax",
                 "jz 2f",
-                "dec rcx",
-                "mov qword ptr fs:[rdx + rsi*8 + {tops}], rcx",
+                "and rcx, rax",
+                "mov qword ptr [rdx], rcx",
+                "mov rcx, qword ptr [rdx + 16]",
+                "rep bsf rax, rax",                          // tzcnt where there is one; never of 0
+                "mov byte ptr [rcx + rax], 0",               // OUT
+                "imul eax, dword ptr [rdx + 24]",
+                "add rax, qword ptr [rdx + 8]",
                 "ret",
                 "2: jmp {slow}",
-                classes = sym aethalloc_base::class::FAST_CLASS,
-                tops = const aethalloc_core::thread::tls::TOPS,
+                small = const aethalloc_base::class::SMALL_MAX,
+                bin_of = sym aethalloc_base::class::BIN_OF,
                 slow = sym $slow,
             )
         }
@@ -81,37 +88,34 @@ macro_rules! freeing {
                 "cmp rdx, {units}",
                 "jae 2f",                                    // not in the arena
                 "mov rax, qword ptr [r8 + rdx*8 - {map}]",   // page-map entry
-                "mov r9, qword ptr [rip + aethalloc_tls@GOTTPOFF]",
-                "movzx ecx, al",                             // class
-                "cmp eax, dword ptr fs:[r9 + rcx*4 + {tags}]",
-                "jne 2f",                                    // not ours to cache
+                "movzx ecx, al",                             // class, 0: not a slab
+                "mov edx, dword ptr [r8 + rcx*4]",           // reciprocal, 0 of class 0
                 "movzx esi, di",
-                "mov edx, dword ptr [r8 + rcx*4]",           // reciprocal
                 "imul rsi, rdx",
                 "cmp esi, edx",
                 "jae 2f",                                    // not the start of a block
                 "shr rsi, 32",
                 "shr rax, 32",
                 "lea rax, [rsi + rax*8]",
-                "mov r10, qword ptr fs:[r9 + rcx*8 + {heads}]",
-                "dec r10b",
-                "jz 3f",                                     // full
-                "cmp r10b, byte ptr [r8 + rax]",
-                "jb 3f",                                     // free already?
-                "mov qword ptr [r10*8], rdi",
-                "mov byte ptr [r8 + rax], r10b",
-                "mov qword ptr fs:[r9 + rcx*8 + {heads}], r10",
+                "cmp byte ptr [r8 + rax], 0",
+                "jne 2f",                                    // not OUT: free already
+                "mov byte ptr [r8 + rax], {free}",
+                "mov r9, qword ptr [rip + aethalloc_tls@GOTTPOFF]",
+                "mov ecx, dword ptr [r8 + rcx*4 + {sizes}]",
+                "sub dword ptr fs:[r9 + {budget}], ecx",
+                "js 3f",
                 "ret",
                 "2: jmp {slow}",
-                "3: jmp {suspect}",
+                "3: jmp {stock}",
                 base = sym aethalloc_core::space::FAST_BASE,
                 unit_shift = const aethalloc_base::units::UNIT_SHIFT,
                 units = const aethalloc_core::space::WIDE_UNITS,
                 map = const aethalloc_core::space::WIDE_MAP,
-                tags = const aethalloc_core::thread::tls::TAGS,
-                heads = const aethalloc_core::thread::tls::HEADS,
+                sizes = const aethalloc_core::space::SIZES_AT,
+                budget = const aethalloc_core::thread::tls::BUDGET_AT,
+                free = const aethalloc_core::span::slab::FREE,
                 slow = sym front::deallocate_slow,
-                suspect = sym front::deallocate_suspect,
+                stock = sym aethalloc_core::thread::stock::take_stock,
             )
         }
     )*};

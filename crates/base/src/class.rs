@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! class   1..=16   16, 32, … 256            16-byte steps
-//! class  17..=40   288, 320, … 1024         32-byte steps   (these 40 are "fast": their tops are in TLS)
-//! class  41..=80   1152, 1280, … 32768      8 per doubling  ("medium": reached through the slow entry)
+//! class  17..=40   288, 320, … 1024         32-byte steps
+//! class  41..=80   1152, 1280, … 32768      8 per doubling
 //! ```
-//! A slab is one unit of 64 KiB whatever the class; its tail that holds no block is never touched.
+//! A slab is one unit of 64 KiB, above 4 KiB as many as hold 16 blocks (at most 8); every unit begins with a block, and
+//! the tail of a unit that holds no block is never touched.
+//!
+//! A *group* is what a thread reserves blocks of at a time: 64 neighbours, or the blocks of one unit where they are fewer.
 //! Worst waste inside a block: 11.1 % above 128 B (289 B in 320 - 32 = 288 is full, 257 B in 288 wastes 10.8 %);
 //! `table_prints_its_waste` in the tests prints the whole table.
 
@@ -16,14 +19,16 @@ pub type Class = usize;
 
 /// The first real class.
 pub const FIRST: Class = 1;
-/// One past the last fast class; class 0 included, so this is also the length of per-thread tables.
-pub const FAST_COUNT: usize = 41;
-/// One past the last class.
+/// One past the last class; class 0 included, so this is also the length of tables by class.
 pub const COUNT: usize = 81;
-/// Largest request served by a fast class.
-pub const FAST_MAX: usize = 1024;
+/// One past the last class in steps of 16 or 32 bytes, and its size.
+const STEPPED: usize = 41;
+const STEPPED_MAX: usize = 1024;
 /// Largest request served from slabs.
 pub const SMALL_MAX: usize = 32768;
+
+/// One past the last class whose blocks may share a line with their neighbours (larger ones never do).
+pub const SHARING_COUNT: usize = STEPPED;
 
 /// Block size of each class.
 pub const SIZES: [u32; COUNT] = {
@@ -32,10 +37,10 @@ pub const SIZES: [u32; COUNT] = {
     while c < COUNT {
         t[c] = if c <= 16 {
             16 * c as u32
-        } else if c < FAST_COUNT {
+        } else if c < STEPPED {
             256 + 32 * (c as u32 - 16)
         } else {
-            let (d, k) = ((c - FAST_COUNT) / 8, (c - FAST_COUNT) % 8 + 1);
+            let (d, k) = ((c - STEPPED) / 8, (c - STEPPED) % 8 + 1);
             (1024 << d) + k as u32 * (128 << d)
         };
         c += 1;
@@ -43,17 +48,18 @@ pub const SIZES: [u32; COUNT] = {
     t
 };
 
-/// Fast class by `(size - 1) / 16`.
-pub static FAST_CLASS: [u8; FAST_MAX / 16] = {
-    let mut t = [0u8; FAST_MAX / 16];
-    let mut i = 0;
+/// Bytes of a thread's bin of a class; see [`BIN_OF`].
+pub const BIN_BYTES: usize = 32;
+
+/// By `(size - 1) / 16`: where the bin of the class begins in a thread's array of bins, so that `malloc` needs no shift.
+pub static BIN_OF: [u16; SMALL_MAX / 16] = {
+    let mut t = [0u16; SMALL_MAX / 16];
+    let (mut i, mut c) = (0, FIRST);
     while i < t.len() {
-        let size = (i + 1) * 16;
-        t[i] = if size <= 256 {
-            size / 16
-        } else {
-            16 + (size - 256).div_ceil(32)
-        } as u8;
+        while (SIZES[c] as usize) < (i + 1) * 16 {
+            c += 1;
+        }
+        t[i] = (c * BIN_BYTES) as u16;
         i += 1;
     }
     t
@@ -73,16 +79,13 @@ pub const RECIPROCALS: [u32; COUNT] = {
 
 /// The class that serves `size` bytes, 0 above [`SMALL_MAX`].
 pub const fn class_of(size: usize) -> Class {
-    if size <= FAST_MAX {
-        let n = if size == 0 { 0 } else { (size - 1) / 16 };
-        if n < FAST_CLASS.len() {
-            FAST_CLASS[n] as usize
-        } else {
-            0
-        }
+    if size <= 256 {
+        if size == 0 { FIRST } else { size.div_ceil(16) }
+    } else if size <= STEPPED_MAX {
+        16 + (size - 256).div_ceil(32)
     } else if size <= SMALL_MAX {
         let log = (size - 1).ilog2(); // 10..=14
-        FAST_COUNT + (log as usize - 10) * 8 + (((size - 1) >> (log - 3)) & 7)
+        STEPPED + (log as usize - 10) * 8 + (((size - 1) >> (log - 3)) & 7)
     } else {
         0
     }
@@ -109,14 +112,35 @@ pub const fn size(c: Class) -> usize {
     if c < COUNT { SIZES[c] as usize } else { 0 }
 }
 
-/// Blocks in a slab of class `c` (at least 1 for a real class).
-pub const fn blocks(c: Class) -> usize {
-    if c == 0 { 0 } else { UNIT / SIZES[c] as usize }
+/// Units of a slab of class `c`.
+pub const fn units(c: Class) -> usize {
+    let n = 16usize.div_ceil(per_unit(c));
+    if n > 8 { 8 } else { n }
 }
 
-/// Words of a slab's occupancy bitmap.
-pub const fn words(c: Class) -> usize {
-    blocks(c).div_ceil(64)
+/// Blocks in one unit of a slab of class `c`.
+pub const fn per_unit(c: Class) -> usize {
+    if c == 0 { 1 } else { UNIT / SIZES[c] as usize }
+}
+
+/// Blocks in a slab of class `c`.
+pub const fn blocks(c: Class) -> usize {
+    units(c) * per_unit(c)
+}
+
+/// State bytes of one unit: one a block, one more where the unit has a tail, whole words.
+pub const fn row(c: Class) -> usize {
+    let tail = per_unit(c) * size(c) != UNIT;
+    (per_unit(c) + tail as usize).next_multiple_of(8)
+}
+
+/// Groups in a slab of class `c`.
+pub const fn groups(c: Class) -> usize {
+    if units(c) == 1 {
+        per_unit(c).div_ceil(64)
+    } else {
+        units(c)
+    }
 }
 
 /// Blocks in a line group: the fewest neighbours that fill whole 64-byte lines (1, 2 or 4), the unit in which
@@ -197,6 +221,31 @@ mod tests {
             assert!(matches!(g, 1 | 2 | 4));
             assert_eq!(SIZES[c] as usize * g % LINE, 0);
             assert_eq!(is_line(c), g == 1);
+            assert!(is_line(c) || c < SHARING_COUNT);
+        }
+    }
+
+    #[test]
+    fn bins_are_those_of_the_class() {
+        for size in 1..=SMALL_MAX {
+            assert_eq!(
+                BIN_OF[(size - 1) / 16] as usize,
+                class_of(size) * BIN_BYTES,
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn slabs_have_enough_blocks_and_states_for_all_and_the_tail() {
+        for c in FIRST..COUNT {
+            assert!(blocks(c) >= 16 && units(c) <= 8, "class {c}");
+            assert!(row(c) >= per_unit(c) && groups(c) <= 64, "class {c}");
+            let slots = UNIT.div_ceil(size(c)); // what an offset can turn into
+            assert!(row(c) >= slots, "class {c}");
+            if units(c) > 1 {
+                assert!(per_unit(c) <= 64);
+            }
         }
     }
 

@@ -50,8 +50,8 @@ options! {
     reserve: Size = 16 << 40, 1 << 20, 16 << 40, "address space to reserve; halved until the system grants it";
     retain: Size = 8 << 20, 0, usize::MAX, "free memory that may stay committed whatever the live size";
     retain_share: Count = 10, 0, 1000, "free memory that may stay committed, in percent of live memory";
-    batch_count: Count = 4096, 1, 1 << 20, "objects of one class that a cycling thread may cache beyond its magazine (anti-hoarding threshold)";
-    batch_bytes: Size = 256 << 10, 4096, 1 << 30, "the same threshold in bytes";
+    batch_count: Count = 64, 1, 64, "free blocks of one class that a thread may reserve at a time (anti-hoarding threshold)";
+    batch_bytes: Size = 16 << 10, 4096, 1 << 30, "the same threshold in bytes; at least one block";
     cache: Switch = 1, 0, 1, "thread caches; off: every call takes the slow path";
     remap: Switch = 1, 0, 1, "move the pages of large objects in realloc instead of copying (mremap)";
     page_size: Size = 0, 0, 64 << 10, "least size of the system's pages to assume, for tests; 0: what the system says";

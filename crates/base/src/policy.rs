@@ -7,21 +7,21 @@ pub const fn retained_limit(live: usize, floor: usize, share: usize) -> usize {
     if part > floor { part } else { floor }
 }
 
-/// How many blocks a magazine of a class of `size` bytes may hold before its thread has been seen cycling
-/// (refill and flush in turn): few, so that an idle thread holds little.
-pub const fn quiet_capacity(size: usize) -> usize {
-    clamp(per(4096, size), 4, 32)
+/// Free blocks that make a group of `blocks` worth a reservation: a thread that reserved one block at a time would spend
+/// its time reserving. What is left unused is at most an eighth.
+pub const fn worth(blocks: usize) -> usize {
+    clamp(blocks / 8, 1, 8)
 }
 
-/// How many blocks a window may hold when its thread only turns its two windows, refilling nothing: 16 KiB, so that both
-/// stay in a first-level cache.
-pub const fn turning_capacity(size: usize) -> usize {
-    clamp(per(16 << 10, size), 8, 128)
+/// How many blocks of `size` bytes a thread reserves at first: few, so that a thread that does little holds little.
+pub const fn first_reservation(size: usize) -> usize {
+    clamp(per(2048, size), 1, 16)
 }
 
-/// How many blocks a magazine may hold at most.
-pub const fn full_capacity(size: usize) -> usize {
-    clamp(per(64 << 10, size), 16, 254)
+/// How many blocks of `size` bytes one reservation may hold: at most `bytes`, so that what a thread hands out in turn stays
+/// in its first-level cache, and at most the 64 of a group.
+pub const fn full_reservation(size: usize, bytes: usize) -> usize {
+    clamp(per(bytes, size), 1, 64)
 }
 
 /// How many blocks of `size` bytes fit in `bytes`; 0 for a size of 0.

@@ -1,12 +1,11 @@
 //! The Aethalloc allocator.
 //!
-//! Layers, each using only those below it: `front` < faces; `thread`; `guard` (safety modes); `depot`; `span`; `pages`; `space`; beside them
+//! Layers, each using only those below it: `front` < faces; `thread`; `guard` (safety modes); `span`; `pages`; `space`; beside them
 //! `life` (start, fork, end), `stats`, `inspect` (checks for tests), `foreign` (pointers of others), `violation` (detected misuse), `config`.
 #![no_std]
 
 pub mod clock;
 pub mod config;
-pub mod depot;
 pub mod foreign;
 pub mod front;
 pub mod guard;

@@ -8,7 +8,7 @@ use crate::span::owners;
 use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
 use crate::thread::cache::{self, Cache};
 use crate::thread::exit;
-use crate::thread::tls::{Life, Tls};
+use crate::thread::tls::Life;
 use crate::{config, guard, pages, space, stats};
 use aethalloc_base::class;
 use aethalloc_base::options::{Key, LIST, Options, Problem};
@@ -47,7 +47,7 @@ pub unsafe fn start(environment: *const *const u8) {
     guard::start();
     if !guard::allows_caches() {
         // Of the thread that runs constructors, if it allocated before.
-        cache::me().set_limit(0);
+        cache::me().set_bins(crate::thread::bins::none());
     }
     // SAFETY: plain registrations; both may allocate, through us, which works by now.
     unsafe {
@@ -226,8 +226,7 @@ fn adopt_dead_threads() {
             // SAFETY: its thread does not exist here and was in no slow path; the handlers held every lock while the
             // process was copied.
             unsafe {
-                let t = Tls::from_ptr((*other).tls.load(Relaxed));
-                exit::abandon(t, &mut *other);
+                exit::abandon(&mut *other);
             }
         }
     });

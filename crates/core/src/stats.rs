@@ -14,7 +14,7 @@ use aethalloc_sys::process;
 /// Figures in bytes unless named a count; one instant's view, not a consistent cut.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
-    /// Bytes in live objects (usable size), magazines not included.
+    /// Bytes in live objects (usable size).
     pub allocated: usize,
     /// Bytes in live objects that are large (have a span of their own).
     pub allocated_large: usize,
@@ -28,14 +28,14 @@ pub struct Stats {
     pub retained: usize,
     /// Bytes of the allocator's own descriptors and caches made accessible.
     pub metadata: usize,
-    /// Bytes of free blocks in thread caches and the depot.
+    /// Bytes of free blocks that threads have reserved.
     pub cached: usize,
-    /// Count: blocks that left slabs, plus large allocations, since the start.
+    /// Count: blocks handed out or reserved by threads, plus large allocations, since the start.
     pub allocations: u64,
-    /// Count: blocks that went back to slabs, plus large frees, since the start.
+    /// Count: those of them that are free again.
     pub deallocations: u64,
-    /// Count: batches freed by another thread than the owner of their slab.
-    pub remote_batches: u64,
+    /// Count: groups of blocks reserved by threads, one compare-and-swap each.
+    pub reservations: u64,
     /// Count: purge calls to the system.
     pub purges: u64,
     /// Bytes given back to the system since the start.
@@ -51,7 +51,7 @@ pub struct ClassStats {
     pub size: usize,
     /// Count: slabs.
     pub slabs: usize,
-    /// Count: blocks out of the slabs (live, or in a thread's cache).
+    /// Count: blocks handed out and not freed.
     pub out: usize,
     /// Count: blocks that fit in the class's slabs.
     pub capacity: usize,
@@ -65,8 +65,7 @@ pub fn snapshot() -> Stats {
     }
     let pages = crate::pages::stats();
     let (large_bytes, large_count, large_made) = crate::front::large::stats();
-    let (mut taken, mut put, mut batches) = live::retired();
-    let mut cached = crate::depot::bytes();
+    let (mut taken, mut reservations) = live::retired();
     {
         let _held = owners::lock().take();
         owners::each(|owner| {
@@ -74,21 +73,20 @@ pub fn snapshot() -> Stats {
             // SAFETY: registered, and the registry's lock keeps it so; counters are atomics, the rest racy reads.
             unsafe {
                 taken += (*cache).taken.load(Relaxed);
-                put += (*cache).put.load(Relaxed);
-                batches += (*cache).batches.load(Relaxed);
-                cached += crate::thread::cache::held_bytes(cache);
+                reservations += (*cache).reservations.load(Relaxed);
+                s.cached += crate::thread::cache::held_bytes(cache);
             }
         });
         s.threads = owners::live();
     }
-    let mut out_bytes = 0;
+    let (mut out_bytes, mut out) = (0, 0);
     let mut i = 0;
     while let Some(c) = class(i) {
         out_bytes += c.out * c.size;
+        out += c.out as u64;
         i += 1;
     }
-    s.cached = cached.min(out_bytes);
-    s.allocated = out_bytes - s.cached + large_bytes + crate::guard::sampled::live_bytes();
+    s.allocated = out_bytes + large_bytes + crate::guard::sampled::live_bytes();
     s.allocated_large = large_bytes;
     s.large_count = large_count;
     s.active = pages.used;
@@ -96,14 +94,15 @@ pub fn snapshot() -> Stats {
     s.retained = pages.dirty;
     s.metadata = crate::space::meta::committed();
     s.allocations = taken + large_made;
-    s.deallocations = put + large_made - large_count as u64;
-    s.remote_batches = batches;
+    s.deallocations = taken.saturating_sub(out) + large_made - large_count as u64;
+    s.reservations = reservations;
     s.purges = pages.purges;
     s.purged = pages.purged;
     s
 }
 
-/// Figures of size class number `i` (from 0), `None` past the last. Walks the page map: costs microseconds a GiB.
+/// Figures of size class number `i` (from 0), `None` past the last. Walks the page map and the class's state bytes: about a
+/// nanosecond for each block that fits its slabs.
 pub fn class(i: usize) -> Option<ClassStats> {
     let c = i + class::FIRST;
     if c >= class::COUNT {
@@ -115,10 +114,15 @@ pub fn class(i: usize) -> Option<ClassStats> {
     if slabs > 0 {
         let mut seen = 0;
         for u in crate::space::first_unit()..crate::pages::top_unit() {
-            if let Kind::Slab { class, state, .. } = entry::load(u)
+            if let Kind::Slab {
+                class,
+                part: 0,
+                state,
+                ..
+            } = entry::load(u)
                 && class == c
             {
-                out += Slab::of_entry(c, state).claim.out();
+                out += Slab::of_entry(c, 0, state).out_count(c);
                 seen += 1;
                 if seen >= slabs {
                     break;

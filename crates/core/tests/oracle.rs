@@ -94,7 +94,7 @@ impl Oracle {
             "good size {good} of {size} at {align}"
         );
         // A thread with few objects of a class gets blocks of the next class of whole lines.
-        let most = if good > class::FAST_MAX {
+        let most = if good > 1024 {
             good
         } else {
             good.next_multiple_of(LINE)

@@ -25,7 +25,7 @@ impl<'a> Arbitrary<'a> for Size {
         let kind: u8 = u.arbitrary()?;
         Ok(Size(match kind {
             0..100 => {
-                let fast = class::SIZES[u.int_in_range(class::FIRST..=class::FAST_COUNT - 1)?];
+                let fast = class::SIZES[u.int_in_range(class::FIRST..=class::SHARING_COUNT - 1)?];
                 fast as usize + 1 - u.int_in_range(0..=2)?
             }
             100..160 => u.int_in_range(0..=300)?,

@@ -1,6 +1,5 @@
 //! The oracle of objects: what is live, what it holds, and that the allocator's structures account for all of it.
 
-use aethalloc_base::class;
 use aethalloc_base::units::{GRANULE, LINE, PAGE};
 use aethalloc_core::inspect::{self, Census};
 use aethalloc_core::rule::Broken;
@@ -117,7 +116,7 @@ impl Objects {
         let usable = unsafe { front::usable_size(p) };
         let good = front::good_size(size, align);
         // A thread with few objects of a class gets blocks of the next class of whole lines.
-        let most = if good > class::FAST_MAX {
+        let most = if good > 1024 {
             good
         } else {
             good.next_multiple_of(LINE)

@@ -88,7 +88,7 @@ fn every(length: u64, step: u64, configure: impl Fn(Run) -> Run) -> Result<(), M
         whole.calls
     );
     assert!(places * step >= 60 || quick(), "only {places} places");
-    for name in ["MMAP", "MPROTECT", "MADVISE", "MREMAP", "MEMBARRIER"] {
+    for name in ["MMAP", "MPROTECT", "MADVISE", "MREMAP"] {
         assert!(
             kinds.contains(&kernel::named(name).number),
             "no {name} among the calls"

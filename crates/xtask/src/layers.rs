@@ -10,7 +10,6 @@ const LAYERS: &[&[&str]] = &[
     &["space"],
     &["pages"],
     &["span"],
-    &["depot"],
     &["guard"],
     &["thread"],
     &["front"],

@@ -38,7 +38,7 @@ pub extern "C" fn malloc_stats() {
         ("threads", stats.threads as u64),
         ("allocations", stats.allocations),
         ("deallocations", stats.deallocations),
-        ("remote batches", stats.remote_batches),
+        ("reservations", stats.reservations),
     ];
     for (label, value) in figures {
         out.text(label);

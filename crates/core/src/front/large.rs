@@ -60,7 +60,7 @@ fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     } else {
         align / UNIT - 1
     };
-    let Some(mut run) = pages::take(units + extra) else {
+    let Some(mut run) = take_or_reclaim(units + extra) else {
         return null_mut();
     };
     if extra > 0 {
@@ -98,6 +98,14 @@ fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     COUNT.fetch_add(1, Relaxed);
     MADE.fetch_add(1, Relaxed);
     p
+}
+
+/// A run, if need be out of what is free but was not yet noticed to be.
+fn take_or_reclaim(units: usize) -> Option<Run> {
+    pages::take(units).or_else(|| {
+        super::purge();
+        pages::take(units)
+    })
 }
 
 /// Units of the run of an object of `pages` pages.

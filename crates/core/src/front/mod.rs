@@ -11,14 +11,14 @@ use crate::guard::Objects;
 use crate::guard::sampled::Sampled;
 use crate::space::entry::Kind;
 use crate::span::central::{block_of, lookup};
-use crate::span::slab::{FREE, shape};
+use crate::span::slab::{OUT, shape};
 use crate::sync::Ordering::*;
 use crate::violation::{self, Verb};
 use crate::{foreign, thread};
 use aethalloc_base::class::{self, SMALL_MAX};
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 
-pub use fast::{allocate, allocate_or, deallocate, deallocate_suspect};
+pub use fast::{allocate, allocate_or, deallocate};
 pub use small::{allocate_slow, deallocate_slow};
 
 /// As [`allocate`], every byte zero.
@@ -132,12 +132,17 @@ enum Found {
 fn find(verb: Verb, p: usize) -> Found {
     match lookup(p) {
         None => Found::Foreign,
-        Some((_, Kind::Slab { class, state, .. })) => {
+        Some((
+            _,
+            Kind::Slab {
+                class, part, state, ..
+            },
+        )) => {
             let size = shape(class).size;
-            let Some((slab, i)) = block_of(class, state, p) else {
+            let Some((slab, i)) = block_of(class, part, state, p) else {
                 violation::interior(verb, p, size)
             };
-            if slab.state(shape(class).words, i).load(Relaxed) == FREE {
+            if slab.state(class, part, i).load(Relaxed) != OUT {
                 violation::used_after_free(verb, p, size);
             }
             Found::Block(size)
@@ -167,26 +172,16 @@ pub fn good_size(size: usize, align: usize) -> usize {
     }
 }
 
-/// Gives back to the system, now, all memory that no object needs: the caller's magazines, the depot, other threads'
-/// outboxes, empty pages of slabs and free runs. Returns the bytes given back.
+/// Gives back to the system, now, all memory that no object needs: what the calling thread holds, empty slabs, empty pages
+/// of slabs and free runs. Returns the bytes given back.
 pub fn purge() -> usize {
     if !crate::space::ready() {
         return 0;
     }
-    let t = thread::cache::me();
-    if let Some(cache) = thread::cache::current(t) {
+    if let Some(cache) = thread::cache::current(thread::cache::me()) {
         let _busy = thread::cache::enter(cache);
-        thread::exit::drain(t, cache);
-        if let Some(hot) = thread::cache::hot_part(cache) {
-            thread::flush::depot(hot.scratch);
-            let _held = crate::span::owners::lock().take();
-            crate::span::owners::each(|other| {
-                let other = other.cast::<thread::cache::Cache>();
-                if other != core::ptr::from_mut(cache) {
-                    // SAFETY: registered, and the registry's lock keeps it so.
-                    unsafe { thread::outbox::drain_other(other, hot.scratch) };
-                }
-            });
+        if !cache.is_interrupted() {
+            thread::exit::drain(cache);
         }
     }
     crate::span::purge::all() + crate::pages::purge_to(0)

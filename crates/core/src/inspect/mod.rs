@@ -24,6 +24,8 @@ use aethalloc_base::units::UNITS_PER_REGION;
 pub struct Census {
     /// Count: slabs.
     pub slabs: usize,
+    /// Units of them.
+    pub slab_units: usize,
     /// Count: large objects.
     pub large: usize,
     /// Units of them.
@@ -48,10 +50,13 @@ pub fn check() -> Result<Census, Broken> {
         let end = match entry::load(u) {
             // What a sampled object holds counts as unclaimed.
             Kind::None | Kind::Freed { .. } | Kind::Sampled { .. } => continue,
-            Kind::Slab { class, .. } => {
-                census.slabs += 1;
-                if let Some(n) = of_class.get_mut(class) {
-                    *n += 1;
+            Kind::Slab { class, part, .. } => {
+                census.slab_units += 1;
+                if part == 0 {
+                    census.slabs += 1;
+                    if let Some(n) = of_class.get_mut(class) {
+                        *n += 1;
+                    }
                 }
                 u + 1
             }
@@ -66,7 +71,7 @@ pub fn check() -> Result<Census, Broken> {
         covered = end;
     }
     let (claimed, in_use) = masks()?;
-    let wanted = census.slabs + census.large_units;
+    let wanted = census.slab_units + census.large_units;
     equal("page map: claimed units are in use", 0, claimed, wanted)?;
     census.unclaimed = in_use - claimed;
     for c in class::FIRST..class::COUNT {

@@ -1,17 +1,15 @@
 //! Page-map entries: 8 bytes per unit say what the unit is, by one load.
 //!
 //! ```text
-//!  63                     32 31            8 7      0
-//! | state bytes / 8 in meta | owner tag     | class  |   slab of a fast class (class 1..=40)
-//! | state bytes / 8 in meta | class | MEDIUM| 0      |   slab of a medium class
-//! | length in 4 KiB pages   | bits  | LARGE | 0      |   first unit of a large object; bit 16 MOVED, bit 17 GUARDED
-//! | 0                       | class | FREED | 0      |   a slab of the class was here (for the report of a late free)
-//! | record / 8 in meta      | 0     |SAMPLED| 0      |   a sampled object (`guard::sampled`): its first unit, or all of a small one's
-//! | 0                                                |   nothing begins here (free, inside a large object, metadata)
+//!  63                     32 31         16 15     8 7      0
+//! | state bytes / 8 in meta | 0           | unit    | class  |   unit number `unit` of a slab
+//! | state bytes / 8 in meta | unit, class | SLOW    | 0      |   the same, whose frees take the slow path
+//! | length in 4 KiB pages   | bits        | LARGE   | 0      |   first unit of a large object; bit 16 MOVED, bit 17 GUARDED
+//! | 0                       | class       | FREED   | 0      |   a slab of the class was here (for the report of a late free)
+//! | record / 8 in meta      | 0           | SAMPLED | 0      |   a sampled object (`guard::sampled`): its first unit, or all of a small one's
+//! | 0                                                      |   nothing begins here (free, inside a large object, metadata)
 //! ```
-//! Owner tag: a thread's id; [`COMMON`]: nobody's, blocks leave it by whole line groups only; [`SHARED`]: a class
-//! whose blocks never share a line, so that every thread may cache them. A thread compares the low half with its own
-//! word for the class: equal means "mine to cache", anything else takes the slow path.
+//! The state bytes are those of the entry's own unit, so that `free` needs nothing but the entry and the address.
 //!
 //! An entry is published by a Release store after everything it leads to is initialised, and read by Acquire
 //! (or through an address dependency in the fast path).
@@ -21,14 +19,7 @@ use aethalloc_base::class::Class;
 use aethalloc_sys::memory::{self, Access};
 use core::ptr::null_mut;
 
-/// Tag of slabs that no thread owns.
-pub const COMMON: u32 = 0xff_ffff;
-/// Tag of slabs whose blocks any thread may cache.
-pub const SHARED: u32 = 0xff_fffe;
-/// One past the largest owner id.
-pub const OWNERS: u32 = 0xff_fff0;
-
-const MEDIUM: u64 = 1 << 8;
+const SLOW: u64 = 1 << 8;
 const LARGE: u64 = 2 << 8;
 const FREED: u64 = 3 << 8;
 /// A large object whose pages came from another place and so lie in a mapping of their own.
@@ -47,14 +38,16 @@ static MAP_UNITS: AtomicUsize = AtomicUsize::new(0);
 pub enum Kind {
     /// Nothing begins in this unit.
     None,
-    /// A slab: its class, and where its state bytes are.
+    /// A unit of a slab.
     Slab {
         /// Class.
         class: Class,
-        /// Owner tag ([`SHARED`] for medium classes).
-        tag: u32,
-        /// Offset of the state bytes from the metadata's start.
+        /// Which of the slab's units.
+        part: usize,
+        /// Offset of this unit's state bytes from the metadata's start.
         state: usize,
+        /// Frees take the slow path (safety modes).
+        slow: bool,
     },
     /// A slab of this class was here last; nothing is now.
     Freed {
@@ -73,11 +66,6 @@ pub enum Kind {
         /// Offset of its record from the metadata's start.
         record: usize,
     },
-}
-
-/// The word that a thread's tag for a class must equal.
-pub const fn tag_word(class: Class, tag: u32) -> u32 {
-    tag << 8 | class as u32
 }
 
 /// Tells where the map is.
@@ -119,10 +107,11 @@ pub fn load(u: usize) -> Kind {
     let state = (e >> 32) as usize * 8;
     match e & 0xff {
         0 if e == 0 => Kind::None,
-        0 if e & 0xff00 == MEDIUM => Kind::Slab {
+        0 if e & 0xff00 == SLOW => Kind::Slab {
             class: (e >> 16) as usize & 0xff,
-            tag: SHARED,
+            part: (e >> 24) as usize & 0xff,
             state,
+            slow: true,
         },
         0 if e & 0xff00 == LARGE => Kind::Large {
             pages: (e >> 32) as usize,
@@ -135,8 +124,9 @@ pub fn load(u: usize) -> Kind {
         0 => Kind::None,
         c => Kind::Slab {
             class: c as usize,
-            tag: (e >> 8) as u32 & 0xff_ffff,
+            part: (e >> 8) as usize & 0xff,
             state,
+            slow: false,
         },
     }
 }
@@ -145,10 +135,15 @@ pub fn load(u: usize) -> Kind {
 pub fn store(u: usize, kind: Kind) {
     let e = match kind {
         Kind::None => 0,
-        Kind::Slab { class, tag, state } if class < aethalloc_base::class::FAST_COUNT => {
-            (state as u64 / 8) << 32 | tag_word(class, tag) as u64
-        }
-        Kind::Slab { class, state, .. } => (state as u64 / 8) << 32 | (class as u64) << 16 | MEDIUM,
+        Kind::Slab {
+            class,
+            part,
+            state,
+            slow: false,
+        } => (state as u64 / 8) << 32 | (part as u64) << 8 | class as u64,
+        Kind::Slab {
+            class, part, state, ..
+        } => (state as u64 / 8) << 32 | (part as u64) << 24 | (class as u64) << 16 | SLOW,
         Kind::Large { pages, guarded } => large(pages, guarded),
         Kind::Sampled { record } => (record as u64 / 8) << 32 | SAMPLED,
         Kind::Freed { class } => (class as u64) << 16 | FREED,

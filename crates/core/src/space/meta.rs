@@ -16,6 +16,8 @@ pub const CHUNK: usize = 64 << 10;
 /// Bytes of one region's record in the region table.
 pub const REGION_RECORD: usize = 32;
 const PIECE: usize = 64 << 10;
+/// One past the largest owner id: ids fit the claim word's 24 bits, the rest are tags.
+pub const OWNERS: u32 = 0xff_fff0;
 
 static META: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 static SIZE: AtomicUsize = AtomicUsize::new(0);
@@ -43,9 +45,7 @@ pub fn lock() -> &'static Lock {
 )]
 pub fn init(at: *mut u8, size: usize, units: usize) -> bool {
     let regions = (units / UNITS_PER_REGION + 1) * REGION_RECORD;
-    let owners = (size / 256)
-        .min(crate::space::entry::OWNERS as usize * 8)
-        .max(4096);
+    let owners = (size / 256).min(OWNERS as usize * 8).max(4096);
     let regions_at = PIECE;
     let owners_at = (regions_at + regions).next_multiple_of(PIECE);
     let next = (owners_at + owners).next_multiple_of(PIECE);

@@ -143,11 +143,18 @@ fn make_wide(wanted: usize) -> bool {
     false
 }
 
-/// The fast path of free finds the reciprocals at `BASE + class * 4`.
+/// Where the sizes begin in the tables.
+pub const SIZES_AT: usize = 512;
+
+/// The fast path of free finds the reciprocals at `BASE + class * 4`, the sizes at `BASE + SIZES_AT + class * 4`.
 fn copy_tables(base: *mut u8) {
-    for (c, r) in class::RECIPROCALS.iter().enumerate() {
-        // SAFETY: `meta::init` made the first page writable and keeps it for this table (81 * 4 bytes).
-        unsafe { base.cast::<u32>().add(c).write(*r) };
+    let tables = class::RECIPROCALS.iter().zip(class::SIZES.iter());
+    for (c, (reciprocal, size)) in tables.enumerate() {
+        // SAFETY: `meta::init` made the first page writable and keeps it for these tables (twice 81 * 4 bytes).
+        unsafe {
+            base.cast::<u32>().add(c).write(*reciprocal);
+            base.add(SIZES_AT).cast::<u32>().add(c).write(*size);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pools of the allocator's own objects: descriptors, windows, caches, by size.
+//! Pools of the allocator's own objects: descriptors, caches, sets of bins, by size.
 //!
 //! A chunk of 64 KiB serves one size; which of its places are taken is a bitmap at its head. The lowest place of the
 //! first chunk with room is taken, so that high chunks run empty; an empty chunk's pages go back to the system.
@@ -6,7 +6,7 @@
 //! ```text
 //! chunk: | head: links, size, counts, 512-bit map (128 B) | place | place | ... |
 //! ```
-//! Everything here runs under the metadata lock (`meta::lock`). Cost: ~20 ns; called per slab, window or thread.
+//! Everything here runs under the metadata lock (`meta::lock`). Cost: ~20 ns; called per slab or thread.
 
 pub mod inspect;
 
@@ -15,8 +15,8 @@ use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 
 /// Sizes served, ascending; each a multiple of 64.
-pub const SIZES: [usize; 14] = [
-    128, 192, 256, 384, 512, 640, 768, 1024, 1216, 1664, 2048, 2368, 3072, 4672,
+pub const SIZES: [usize; 15] = [
+    128, 192, 256, 320, 384, 448, 576, 704, 768, 896, 1088, 1472, 2112, 3328, 4160,
 ];
 
 /// The pool that serves `bytes`.
@@ -61,13 +61,8 @@ static POOLS: Guarded = Guarded(UnsafeCell::new(Pools {
     empty: [null_mut(); SIZES.len()],
 }));
 
-/// First place of a chunk, in places (windows must lie at multiples of their size).
-const fn first(size: usize) -> usize {
-    if size == 2048 { 2048 } else { HEAD }
-}
-
 const fn capacity(size: usize) -> usize {
-    let n = (CHUNK - first(size)) / size;
+    let n = (CHUNK - HEAD) / size;
     if n > 512 { 512 } else { n }
 }
 
@@ -151,7 +146,7 @@ pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
         if zero {
             (*h).fresh = place as u32 + 1;
         }
-        NonNull::new(h.cast::<u8>().add(first(size) + place * size)).map(|p| (p, zero))
+        NonNull::new(h.cast::<u8>().add(HEAD + place * size)).map(|p| (p, zero))
     }
 }
 
@@ -167,7 +162,7 @@ pub unsafe fn give(p: *mut u8) {
         let h = p.map_addr(|a| a & !(CHUNK - 1)).cast::<Head>();
         let i = (*h).pool as usize;
         let Some(&size) = SIZES.get(i) else { return };
-        let place = (p.addr() - h.addr() - first(size)) / size;
+        let place = (p.addr() - h.addr() - HEAD) / size;
         let was_full = (*h).taken as usize == capacity(size);
         if let Some(word) = (*h).map.get_mut(place / 64) {
             *word &= !(1 << (place % 64));

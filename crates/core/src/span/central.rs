@@ -1,17 +1,23 @@
 //! Slabs of each class: which have free blocks, who owns which; one lock a class.
 //!
-//! Called by refills, flushes and thread exit. Lock order: class lock, then (never under it) the page heap's; the
-//! metadata lock is innermost. Nothing allocates under a class lock.
+//! Called when a thread has used up the slab it takes from, every 8 KiB of frees, by cold classes and at thread exit.
+//! Lock order: class lock, then (never under it) the page heap's; the metadata lock is innermost. Nothing allocates
+//! under a class lock.
 //!
 //! A class that is not a multiple of a line has owned slabs: only the owner takes single blocks out of them. Slabs of
 //! nobody (`COMMON`: of cold and exited threads) are handed out by whole line groups. Line classes have neither.
+//!
+//! A slab is *listed* when somebody noticed free blocks in it: a free does not look at more than its block, but every
+//! 8 KiB of frees of a thread the slab at hand is looked at ([`noticed`]). The list is first in, first out, so that a slab
+//! gathers free blocks while it waits.
 
-use super::claim::{After, Verdict};
-use super::slab::{List, MIXED, POOLS, Slab, shape};
+use super::chain::Chain;
+use super::claim::State;
+use super::slab::{COMMON, FREE, List, MIXED, OUT, POOLS, RESERVED, SHARED, Slab, eligible, shape};
 use crate::pages;
-use crate::space::entry::{self, COMMON, Kind, SHARED};
+use crate::space::entry::{self, Kind};
 use crate::space::{self, pool};
-use crate::sync::{AtomicU32, Ordering::*};
+use crate::sync::{AtomicU8, AtomicU32, Ordering::*};
 use aethalloc_base::class::{self, Class};
 use aethalloc_sys::lock::{Held, Lock};
 
@@ -19,7 +25,11 @@ use aethalloc_sys::lock::{Held, Lock};
 pub struct Central {
     lock: Lock,
     /// Slabs of nobody with free blocks.
-    partial: AtomicU32,
+    partial: Chain,
+    /// Slabs of nobody that nobody holds, and in which no free blocks were noticed.
+    resting: Chain,
+    /// Resting slabs that the next search looks at: fewer while searches find nothing (the heap grows).
+    looks: AtomicU32,
     /// Slabs of this class (for statistics; changed with Relaxed adds).
     pub slabs: AtomicU32,
 }
@@ -27,7 +37,9 @@ pub struct Central {
 static CENTRAL: [Central; class::COUNT] = [const {
     Central {
         lock: Lock::new(),
-        partial: AtomicU32::new(0),
+        partial: Chain::new(),
+        resting: Chain::new(),
+        looks: AtomicU32::new(MOST_LOOKS),
         slabs: AtomicU32::new(0),
     }
 }; class::COUNT];
@@ -44,9 +56,9 @@ pub fn of(c: Class) -> &'static Central {
 #[derive(Default)]
 pub struct Owned {
     /// With free blocks.
-    pub partial: AtomicU32,
+    partial: Chain,
     /// The rest.
-    pub full: AtomicU32,
+    rest: Chain,
 }
 
 impl Central {
@@ -61,198 +73,260 @@ impl Central {
     }
 }
 
-fn push(head: &AtomicU32, slab: &Slab, list: List) {
-    let (r, old) = (slab.reference(), head.load(Relaxed));
-    slab.next.store(old, Relaxed);
-    slab.prev.store(0, Relaxed);
-    slab.list.store(list as u32, Relaxed);
-    if old != 0 {
-        Slab::at(old).prev.store(r, Relaxed);
-    }
-    head.store(r, Relaxed);
-}
-
+/// Takes a slab off the list it is on, if any (class lock held).
 fn unlink(c: Class, slab: &Slab) {
     let list = slab.list.load(Relaxed);
-    if list == List::None as u32 {
-        return;
-    }
-    let (next, prev) = (slab.next.load(Relaxed), slab.prev.load(Relaxed));
-    if next != 0 {
-        Slab::at(next).prev.store(prev, Relaxed);
-    }
-    if prev != 0 {
-        Slab::at(prev).next.store(next, Relaxed);
-    } else if list == List::Central as u32 {
-        of(c).partial.store(next, Relaxed);
-    } else if let Some(owned) = super::owners::owned(slab.owner.load(Relaxed), c) {
-        let head = if list == List::Partial as u32 {
-            &owned.partial
+    if list == List::Central as u32 {
+        of(c).partial.remove(slab);
+    } else if list == List::Resting as u32 {
+        of(c).resting.remove(slab);
+    } else if list != List::None as u32
+        && let Some(owned) = super::owners::owned(slab.owner.load(Relaxed), c)
+    {
+        if list == List::Partial as u32 {
+            owned.partial.remove(slab);
         } else {
-            &owned.full
-        };
-        head.store(next, Relaxed);
+            owned.rest.remove(slab);
+        }
     }
-    slab.list.store(List::None as u32, Relaxed);
+    slab.claim.set_listed(false);
 }
 
-/// Puts a slab that has free blocks on the right list (class lock held).
+/// Puts a slab that has free blocks and no holder on the right list (class lock held).
 fn enlist(c: Class, slab: &Slab) {
     unlink(c, slab);
     match super::owners::owned(slab.owner.load(Relaxed), c) {
-        Some(owned) => push(&owned.partial, slab, List::Partial),
-        None => push(&of(c).partial, slab, List::Central),
+        Some(owned) => owned.partial.append(slab, List::Partial),
+        None => of(c).partial.append(slab, List::Central),
+    }
+    slab.claim.set_listed(true);
+}
+
+/// A slab that is on no list, held or resting, goes on its owner's list of the rest if it has an owner, else, resting, on
+/// the class's (class lock held).
+fn rest(c: Class, slab: &Slab, held: bool) {
+    match super::owners::owned(slab.owner.load(Relaxed), c) {
+        Some(owned) => owned.rest.append(slab, List::Rest),
+        None if held => {}
+        None => of(c).resting.append(slab, List::Resting),
     }
 }
 
-/// A fresh slab of class `c`, held by thread `holder` with one block reserved (see [`super::claim::Claim::acquire`]),
-/// owned by `owner` (an id or a tag); `None`: out of memory.
+/// A `part`-th of the slab may be handed out, and some group of it is worth a reservation.
+fn is_worth(c: Class, slab: &Slab, part: usize) -> bool {
+    let single = may_take_single(slab);
+    let s = shape(c);
+    let (mut all, mut most) = (0, 0);
+    for g in 0..s.groups {
+        let n = eligible(slab.free_mask(c, g), s.line, single).count_ones() as usize;
+        all += n;
+        most = most.max(n);
+    }
+    all * part >= s.blocks && most >= s.worth
+}
+
+/// Of the slabs that have rested longest, one that has become worth being held (class lock held). Those looked at in
+/// vain go to the end.
+fn search(c: Class, chain: &Chain, list: List, part: usize) -> Option<&'static Slab> {
+    let looks = of(c).looks.load(Relaxed);
+    for _ in 0..looks {
+        let r = chain.first();
+        if r == 0 {
+            return None;
+        }
+        let slab = Slab::at(r);
+        if slab.claim.state(c) == State::Resting && is_worth(c, slab, part) {
+            of(c).looks.store(MOST_LOOKS, Relaxed);
+            return Some(slab);
+        }
+        chain.remove(slab);
+        chain.append(slab, list);
+    }
+    of(c).looks.store((looks / 2).max(1), Relaxed);
+    None
+}
+
+/// `holder` holds a listed slab from now on (class lock held).
+fn hold(c: Class, slab: &Slab, holder: u32) {
+    unlink(c, slab);
+    rest(c, slab, true);
+    slab.cursor.store(0, Relaxed);
+    slab.claim.hold(holder);
+}
+
+/// A fresh slab of class `c`, every block free, held by `holder`, owned by `owner` (an id or a tag); `None`: out of
+/// memory. The caller holds no lock.
 fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> {
-    let run = pages::take(1)?;
+    let s = shape(c);
+    let run = match pages::take(s.units) {
+        Some(run) => run,
+        // Before memory is out, what others left empty is looked for.
+        None => {
+            super::purge::all();
+            pages::take(s.units)?
+        }
+    };
     let pool = *POOLS.get(c)? as usize;
-    let Some((place, zero)) = pool::take(pool) else {
+    let Some((place, _)) = pool::take(pool) else {
         pages::give(run);
         return None;
     };
-    let s = shape(c);
-    if !zero {
-        // SAFETY: the place is ours and as large as a descriptor of this class.
-        unsafe {
-            place
-                .as_ptr()
-                .write_bytes(0, super::slab::descriptor_size(c))
-        };
+    let slab = Slab::at(space::meta::reference(place.as_ptr()));
+    for field in [&slab.next, &slab.prev, &slab.list, &slab.taker] {
+        field.store(0, Relaxed);
     }
-    let slab = Slab::at(crate::space::meta::reference(place.as_ptr()));
-    if super::slab::has_tail(c) {
-        slab.state(s.words, s.blocks)
-            .store(super::slab::FREE, Relaxed);
+    slab.cursor.store(0, Relaxed);
+    slab.reserved.store(0, Relaxed);
+    for clean in &slab.clean {
+        clean.store(if run.clean { u16::MAX } else { 0 }, Relaxed);
     }
     slab.unit.store(run.first as u32, Relaxed);
     slab.owner.store(owner, Relaxed);
-    slab.claim.acquire(c, holder);
-    debug_assert!(s.blocks > 0);
+    slab.clear(c);
+    slab.claim.begin(c, holder);
     of(c).slabs.fetch_add(1, Relaxed);
-    publish(c, slab);
+    for part in 0..s.units {
+        entry::store(
+            run.first + part,
+            Kind::Slab {
+                class: c,
+                part,
+                state: slab.state_offset(c, part),
+                slow: false,
+            },
+        );
+    }
     Some(slab)
 }
 
-/// A slab of class `c` for the thread `id` (its `serial` never returns) to hold: its own with free blocks, a common one, or a fresh one.
+/// Listed slabs that one acquisition looks at.
+const LOOKS: usize = 4;
+/// Resting slabs that one search looks at, at most.
+const MOST_LOOKS: u32 = 8;
+
+/// A slab of class `c` for the thread `id` (its `serial` never returns) to hold: its own with free blocks, a common one, or
+/// a fresh one. `None`: out of memory.
 ///
-/// Blocks of a common slab come back one by one through the slow path, so a busy thread takes one only if it may make
-/// it its own (it is the only thread that ever took from it) or if half of it is free: then memory counts more.
+/// Blocks of a common slab are handed out by whole line groups, so a busy thread takes one only if it may make it its own
+/// (it is the only thread that ever took from it) or if half of it is such groups: then memory counts more.
+#[inline(never)]
 pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
     let line = class::is_line(c);
     {
         let _held = of(c).lock();
-        let owned = if line {
-            None
-        } else {
-            super::owners::owned(id, c)
-        };
+        let owned = super::owners::owned(id, c);
         if let Some(owned) = owned {
-            let r = fullest(owned.partial.load(Relaxed));
+            let r = owned.partial.first();
             if r != 0 {
                 let slab = Slab::at(r);
-                unlink(c, slab);
-                slab.claim.hold(id);
-                push(&owned.full, slab, List::Full);
+                hold(c, slab, id);
+                return Some(slab);
+            }
+            if let Some(slab) = search(c, &owned.rest, List::Rest, 8) {
+                hold(c, slab, id);
                 return Some(slab);
             }
         }
-        loop {
-            let r = fullest(of(c).partial.load(Relaxed));
+        for _ in 0..LOOKS {
+            let r = of(c).partial.first();
             if r == 0 {
                 break;
             }
             let slab = Slab::at(r);
-            let adopt = owned.is_some() && slab.taker.load(Relaxed) == serial;
-            if !line && !adopt && slab.claim.out() * 2 > shape(c).blocks {
-                break;
-            }
-            unlink(c, slab);
-            if slab.has_free(c, line || adopt) {
-                if let (true, Some(owned)) = (adopt, owned) {
-                    slab.owner.store(id, Relaxed);
-                    publish(c, slab);
-                    push(&owned.full, slab, List::Full);
-                } else {
-                    slab.taker.store(MIXED, Relaxed);
-                }
-                slab.claim.hold(id);
+            if line {
+                hold(c, slab, id);
                 return Some(slab);
             }
-            slab.claim.unlist();
+            if owned.is_some() && slab.taker.load(Relaxed) == serial {
+                unlink(c, slab);
+                slab.owner.store(id, Relaxed);
+                hold(c, slab, id);
+                return Some(slab);
+            }
+            if is_worth(c, slab, 2) {
+                adopt_if_free(c, slab, id);
+                hold(c, slab, id);
+                return Some(slab);
+            }
+            // It may become worth it later: the frees notice.
+            unlink(c, slab);
+            rest(c, slab, false);
+        }
+        // Of a common slab of another class half must be whole lines.
+        if let Some(slab) = search(c, &of(c).resting, List::Resting, if line { 8 } else { 2 }) {
+            adopt_if_free(c, slab, id);
+            hold(c, slab, id);
+            return Some(slab);
         }
     }
     let slab = fresh(c, if line { SHARED } else { id }, id)?;
     if !line {
         let _held = of(c).lock();
-        if let Some(owned) = super::owners::owned(id, c) {
-            push(&owned.full, slab, List::Full);
-        }
+        rest(c, slab, true);
     }
-    slab.claim.unreserve(1);
     Some(slab)
 }
 
-/// Tells the page map who owns `slab`.
-fn publish(c: Class, slab: &Slab) {
-    let (unit, tag) = (slab.unit.load(Relaxed) as usize, slab.owner.load(Relaxed));
-    entry::store(
-        unit,
-        Kind::Slab {
-            class: c,
-            tag,
-            state: slab.state_offset(c),
-        },
-    );
-}
-
-/// Of the first few slabs of a list the one with the most blocks out, so that sparse ones drain; 0 if it is empty.
-fn fullest(head: u32) -> u32 {
-    let (mut best, mut most, mut at) = (head, 0, head);
-    for _ in 0..4 {
-        if at == 0 {
-            break;
-        }
-        let slab = Slab::at(at);
-        let out = slab.claim.out();
-        if out > most {
-            (best, most) = (at, out);
-        }
-        at = slab.next.load(Relaxed);
+/// A common slab without any object becomes `id`'s; another stays common, with one more taker (class lock held).
+fn adopt_if_free(c: Class, slab: &Slab, id: u32) {
+    if slab.owner.load(Relaxed) != COMMON {
+        return;
     }
-    best
+    unlink(c, slab);
+    if slab.all_free(c) && super::owners::owned(id, c).is_some() {
+        slab.owner.store(id, Relaxed);
+    } else {
+        slab.taker.store(MIXED, Relaxed);
+    }
 }
 
-/// Thread `id` lets go of `slab`, if it still holds it.
-pub fn let_go(c: Class, slab: &'static Slab, id: u32) {
-    let single = may_take_single(slab);
-    let verdict = {
+/// The holder of `slab` lets go of it (or it does not exist any more). `list`: there are free blocks worth a look;
+/// else the slab rests until a free notices some.
+#[inline(never)]
+pub fn let_go(c: Class, slab: &'static Slab, id: u32, list: bool) {
+    let release = {
         let _held = of(c).lock();
-        let verdict = slab
-            .claim
-            .let_go(c, id, shape(c).blocks, single || slab.has_free(c, false));
-        act(c, slab, verdict);
-        verdict
+        if slab.claim.state(c) != State::Held || !slab.claim.is_held_by(id) {
+            return;
+        }
+        slab.claim.let_go();
+        if list {
+            settle(c, slab)
+        } else {
+            unlink(c, slab);
+            rest(c, slab, false);
+            false
+        }
     };
-    if verdict == Verdict::Release {
-        release(c, slab);
+    if release {
+        end(c, slab);
     }
 }
 
-/// Lists or unlinks as the verdict says (class lock held); a release follows outside the lock.
-fn act(c: Class, slab: &Slab, verdict: Verdict) {
-    match verdict {
-        Verdict::List => enlist(c, slab),
-        Verdict::Release => {
-            unlink(c, slab);
-            // Under the lock: a purge that finds the entry under it may rely on the slab.
-            entry::store(slab.unit.load(Relaxed) as usize, Kind::Freed { class: c });
+/// Lists a slab that nobody holds, or takes it out of everybody's reach if it is all free: the caller then ends it, without
+/// the lock (class lock held).
+fn settle(c: Class, slab: &Slab) -> bool {
+    if !slab.all_free(c) {
+        if slab.claim.state(c) != State::Listed {
+            enlist(c, slab);
         }
-        Verdict::Leave => {}
+        return false;
     }
+    unlink(c, slab);
+    slab.claim.end();
+    // Under the lock: a purge that finds the entry under it may rely on the slab.
+    let unit = slab.unit.load(Relaxed) as usize;
+    for part in 0..shape(c).units {
+        entry::store(unit + part, Kind::Freed { class: c });
+    }
+    true
+}
+
+/// Waits until nobody has the class lock.
+#[cold]
+#[inline(never)]
+pub fn wait(c: Class) {
+    drop(of(c).lock());
 }
 
 /// Whoever holds this slab may take single blocks: its line class or its one owner guarantees that no line is shared.
@@ -261,115 +335,151 @@ pub fn may_take_single(slab: &Slab) -> bool {
     slab.owner.load(Relaxed) != COMMON
 }
 
-/// `n` blocks of `slab` were put back by thread `me` (0: one without a cache); their bits are set.
-#[inline]
-pub fn settle(c: Class, slab: &'static Slab, n: usize, me: u32) {
-    if slab.claim.put(n, me) == After::Judge {
-        judge(c, slab);
+/// Blocks of `slab` were freed: it gets listed if nobody holds it and it is on no list, and released if it is all free.
+/// The slab may have ended meanwhile. The caller holds no lock.
+pub fn noticed(c: Class, slab: &'static Slab) {
+    if slab.claim.looks_held() || !slab.claim.looks_resting() && !slab.all_free(c) {
+        return;
     }
-}
-
-#[cold]
-#[inline(never)]
-fn judge(c: Class, slab: &'static Slab) {
-    let verdict = {
+    let release = {
         let _held = of(c).lock();
-        let verdict = slab.claim.judge(c);
-        act(c, slab, verdict);
-        verdict
+        match slab.claim.state(c) {
+            State::Gone | State::Held => false,
+            State::Listed | State::Resting => settle(c, slab),
+        }
     };
-    if verdict == Verdict::Release {
-        release(c, slab);
+    if release {
+        end(c, slab);
     }
 }
 
-/// Ends a slab's life: its claim word is zero and it is on no list, so it is the caller's alone.
-fn release(c: Class, slab: &'static Slab) {
-    let unit = slab.unit.load(Relaxed) as usize;
+/// Ends a slab's life: nobody can find it any more, so it is the caller's alone.
+pub fn end(c: Class, slab: &'static Slab) {
+    let first = slab.unit.load(Relaxed) as usize;
+    let clean = slab.clean.iter().take(shape(c).units);
+    let clean = clean.fold(u16::MAX, |all, clean| all & clean.load(Relaxed)) == u16::MAX;
     of(c).slabs.fetch_sub(1, Relaxed);
     // SAFETY: nobody else refers to the descriptor; stale readers see harmless bytes.
     unsafe { pool::give(core::ptr::from_ref(slab).cast::<u8>().cast_mut()) };
     pages::give(pages::Run {
-        first: unit,
-        units: 1,
-        clean: false,
+        first,
+        units: shape(c).units,
+        clean,
     });
 }
 
-/// Takes up to `want` blocks of class `c` for a thread without a slab: any blocks of a line class, one line group of
-/// the others (the caller holds the whole group, so that no line is shared). 0: out of memory.
-/// `serial`: the thread's, 0 if it has none. `out` has room for `want.max(4)` addresses.
-pub fn take_common(c: Class, serial: u32, want: usize, out: *mut usize) -> usize {
+/// As [`noticed`], by the sweep, which has the class lock already; true: the caller calls [`end`] without it.
+pub fn settle_swept(c: Class, slab: &'static Slab) -> bool {
+    match slab.claim.state(c) {
+        State::Gone | State::Held => false,
+        State::Listed | State::Resting => slab.free_count(c) >= shape(c).worth && settle(c, slab),
+    }
+}
+
+/// Takes one line group of class `c` (one block of a line class) for a thread without a slab: the address of the first
+/// block, which is OUT, and the number of blocks; the others are RESERVED for the caller, so that no line is shared.
+/// `None`: out of memory. `serial`: the thread's, 0 if it has none.
+pub fn take_common(c: Class, serial: u32) -> Option<(usize, usize)> {
     let line = class::is_line(c);
     loop {
         {
             let _held = of(c).lock();
             loop {
-                let r = of(c).partial.load(Relaxed);
+                let r = of(c).partial.first();
                 if r == 0 {
                     break;
                 }
                 let slab = Slab::at(r);
-                let mut at = out;
-                let sink = |p| {
-                    // SAFETY: the caller's `out` has room for what is asked, or for one group.
-                    unsafe { at.write(p) };
-                    at = at.wrapping_add(1);
-                };
-                let got = slab
-                    .take(c, 0, if line { want } else { 1 }, line, sink)
-                    .unwrap_or(0);
-                if got > 0 {
+                if let Some(at) = take_line(c, slab) {
                     if !line {
                         let taker = slab.taker.load(Relaxed);
                         let sole = serial != 0 && (taker == 0 || taker == serial);
                         slab.taker.store(if sole { serial } else { MIXED }, Relaxed);
                     }
-                    super::live::taken(got * shape(c).size);
-                    return got;
+                    return Some((at, shape(c).line));
                 }
                 unlink(c, slab);
-                slab.claim.unlist();
+                rest(c, slab, false);
+            }
+            if let Some(slab) = search(c, &of(c).resting, List::Resting, 8) {
+                enlist(c, slab);
+                continue;
             }
         }
-        let Some(slab) = fresh(c, if line { SHARED } else { COMMON }, 0) else {
-            return 0;
-        };
+        // Held by an id that no thread has until it is listed: else a sweep would take it for an empty one.
+        let slab = fresh(c, if line { SHARED } else { COMMON }, COMMON)?;
         let _held = of(c).lock();
-        // No block is out yet, so nobody else can know the slab.
-        slab.claim.acquire_listed(c);
-        push(&of(c).partial, slab, List::Central);
+        slab.claim.let_go();
+        enlist(c, slab);
     }
 }
 
-/// Puts one block back (no magazine, no outbox). The address is a block's start. True: it was back already.
-pub fn put_one(c: Class, slab: &'static Slab, i: usize, me: u32) -> bool {
+/// The first free line group of a slab that nobody holds (class lock held).
+fn take_line(c: Class, slab: &Slab) -> Option<usize> {
     let s = shape(c);
-    slab.state(s.words, i).store(super::slab::FREE, Relaxed);
-    if slab.put_word(i / 64, 1 << (i % 64)) != 0 {
-        return true;
+    let start = slab.cursor.load(Relaxed) as usize;
+    for k in 0..s.groups {
+        let g = if start + k < s.groups {
+            start + k
+        } else {
+            start + k - s.groups
+        };
+        let m = eligible(slab.free_mask(c, g), s.line, false);
+        if m == 0 {
+            continue;
+        }
+        let i = m.trailing_zeros() as usize;
+        slab.cursor.store(g as u16, Relaxed);
+        slab.soil(c, g, ((1u64 << s.line) - 1) << i);
+        let states = slab.group_states(c, g);
+        for j in 0..s.line {
+            let state = states.wrapping_add(i + j).cast::<AtomicU8>();
+            // SAFETY: a state byte of the slab.
+            unsafe { &*state }.store(if j == 0 { OUT } else { RESERVED }, Relaxed);
+        }
+        return Some(slab.address().addr() + s.group_offset(g) + i * s.size);
     }
-    settle(c, slab, 1, me);
-    super::live::put(s.size);
-    false
+    None
+}
+
+/// The state byte of the block that begins at `p`, if one does.
+pub fn state_of(p: usize) -> Option<&'static AtomicU8> {
+    let (
+        _,
+        Kind::Slab {
+            class, part, state, ..
+        },
+    ) = lookup(p)?
+    else {
+        return None;
+    };
+    let (slab, i) = block_of(class, part, state, p)?;
+    Some(slab.state(class, part, i))
+}
+
+/// Puts a block back that was taken and that no program has.
+pub fn put_back(p: usize) {
+    if let Some(state) = state_of(p) {
+        // ORDERING: Release, as a free.
+        state.store(FREE, Release);
+    }
 }
 
 /// Gives up all slabs of thread `id`: they become common. Under no lock.
 pub fn disown(id: u32) {
-    for c in class::FIRST..class::FAST_COUNT {
+    for c in class::FIRST..class::SHARING_COUNT {
         if class::is_line(c) {
             continue;
         }
-        let _held = of(c).lock();
-        let Some(owned) = super::owners::owned(id, c) else {
-            continue;
-        };
-        for full in [false, true] {
-            loop {
-                let r = if full {
-                    owned.full.load(Relaxed)
-                } else {
-                    owned.partial.load(Relaxed)
+        loop {
+            let (slab, release) = {
+                let _held = of(c).lock();
+                let Some(owned) = super::owners::owned(id, c) else {
+                    break;
+                };
+                let r = match owned.partial.first() {
+                    0 => owned.rest.first(),
+                    r => r,
                 };
                 if r == 0 {
                     break;
@@ -378,23 +488,30 @@ pub fn disown(id: u32) {
                 unlink(c, slab);
                 slab.owner.store(COMMON, Relaxed);
                 slab.taker.store(MIXED, Relaxed);
-                publish(c, slab);
-                if !full {
-                    push(&of(c).partial, slab, List::Central);
-                }
+                // A held one is somebody's whose fork left it: it stays as it is.
+                let held = slab.claim.state(c) == State::Held;
+                (slab, !held && settle(c, slab))
+            };
+            if release {
+                end(c, slab);
             }
         }
     }
 }
 
-/// Where `address` lies: its slab and block number, if it is the start of a block of class `c`.
+/// Where `address` lies: its slab and its number in its unit, if it is the start of a block of class `c`.
 #[inline]
-pub fn block_of(c: Class, state: usize, address: usize) -> Option<(&'static Slab, usize)> {
+pub fn block_of(
+    c: Class,
+    part: usize,
+    state: usize,
+    address: usize,
+) -> Option<(&'static Slab, usize)> {
     let s = shape(c);
     let offset = (address & (aethalloc_base::units::UNIT - 1)) as u64;
     let x = offset * s.reciprocal as u64;
     let i = (x >> 32) as usize;
-    (((x as u32) < s.reciprocal) && i < s.blocks).then(|| (Slab::of_entry(c, state), i))
+    (((x as u32) < s.reciprocal) && i < s.per_unit).then(|| (Slab::of_entry(c, part, state), i))
 }
 
 /// Looks an address up in the page map.

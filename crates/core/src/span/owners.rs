@@ -1,12 +1,12 @@
 //! All thread caches by owner id.
 //!
-//! An id is in use while page-map entries may bear it: it is given back only after every slab of the thread became
-//! common (`central::disown`). Slots: a cache's address, or `next free id << 1 | 1`.
+//! An id is in use while slabs may bear it: it is given back only after every slab of the thread became common
+//! (`central::disown`). Slots: a cache's address, or `next free id << 1 | 1`.
 
 use super::central::Owned;
-use crate::space::{entry, meta};
+use crate::space::meta::{self, OWNERS};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering::*};
-use aethalloc_base::class::{Class, FAST_COUNT};
+use aethalloc_base::class::{Class, SHARING_COUNT};
 use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
 
@@ -24,7 +24,7 @@ pub struct Owner {
     /// Zero: caches share their pool with descriptors, whose first word is a claim; to a stale reader of one this place
     /// is no slab.
     _no_claim: u64,
-    /// Lists of own slabs by fast class, null until the thread is busy.
+    /// Lists of own slabs by class, null until the thread is busy.
     pub lists: AtomicPtr<Owned>,
 }
 
@@ -38,7 +38,7 @@ pub fn register(owner: *mut Owner) -> Option<u32> {
     let _held = LOCK.take();
     let free = FREE.load(Relaxed);
     let id = if free != 0 { free } else { TOP.load(Relaxed) };
-    if id >= entry::OWNERS {
+    if id >= OWNERS {
         return None;
     }
     let slot = meta::owner_slot(id as usize)?;
@@ -85,7 +85,7 @@ pub fn get(id: u32) -> *mut Owner {
 #[inline]
 pub fn owned(id: u32, c: Class) -> Option<&'static Owned> {
     let owner = get(id);
-    if owner.is_null() || c >= FAST_COUNT {
+    if owner.is_null() || c >= SHARING_COUNT {
         return None;
     }
     // SAFETY: a registered owner and its lists live until `unregister`, which comes after `disown`; callers hold the

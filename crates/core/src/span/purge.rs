@@ -1,8 +1,9 @@
-//! Giving back the empty OS pages inside slabs that are in use.
+//! Giving back the empty OS pages inside slabs that are in use, and slabs that are all free.
 //!
-//! The blocks that lie wholly or partly in an empty page are taken out of the occupancy bitmap first, so that nobody
-//! can get them while the page goes; then they are put back. Interrupted in between, they are lost, never doubled.
-//! Cost: 0.6-3 us per page; runs when memory is asked back (`purge`) or has become mostly free (`live`).
+//! Under the class lock, and with the slab frozen, only the blocks that its holder reserved can be handed out: a page of
+//! which every block is free and none is reserved can lose its contents. Nothing has to be taken out or put back.
+//! Cost: 64 state bytes looked at in ~20 instructions, 0.6-3 us per page given back; runs when memory is asked back
+//! (`purge`) or has become mostly free (`live`).
 
 use super::central;
 use super::slab::{Slab, shape};
@@ -12,27 +13,44 @@ use aethalloc_base::class::Class;
 use aethalloc_base::units::{PAGE, UNIT};
 use aethalloc_sys::memory;
 
-/// Purges the empty pages of every slab. Returns bytes given back.
+/// Purges the empty pages of every slab, and releases slabs that are all free. Returns bytes given back.
 pub fn all() -> usize {
     let mut bytes = 0;
     for u in crate::space::first_unit()..crate::pages::top_unit() {
         let Kind::Slab {
-            class: c, state, ..
+            class: c,
+            part: 0,
+            state,
+            ..
         } = entry::load(u)
         else {
             continue;
         };
-        // The class lock keeps the slab alive; nothing waits for more than one slab's pages (64 KiB).
-        let _held = central::of(c).lock();
-        if let Kind::Slab {
-            class,
-            state: again,
-            ..
-        } = entry::load(u)
-            && class == c
-            && again == state
-        {
-            bytes += of_slab(c, Slab::of_entry(c, state));
+        let ended = {
+            // The class lock keeps the slab alive; nothing waits for more than one slab's pages.
+            let _held = central::of(c).lock();
+            let Kind::Slab {
+                class,
+                part: 0,
+                state: again,
+                ..
+            } = entry::load(u)
+            else {
+                continue;
+            };
+            if class != c || again != state {
+                continue;
+            }
+            let slab = Slab::of_entry(c, 0, state);
+            if central::settle_swept(c, slab) {
+                Some(slab)
+            } else {
+                bytes += of_slab(c, slab);
+                None
+            }
+        };
+        if let Some(slab) = ended {
+            central::end(c, slab);
         }
     }
     bytes
@@ -41,82 +59,55 @@ pub fn all() -> usize {
 /// Purges one slab's empty pages, in runs. The class lock is held.
 fn of_slab(c: Class, slab: &'static Slab) -> usize {
     let s = shape(c);
-    let fresh = slab.fresh.load(Relaxed) as usize;
-    let touched = fresh * s.size;
-    if slab.claim.out() >= s.blocks || touched == 0 {
-        return 0;
-    }
-    // A holder may hand out blocks from `fresh` on at any moment: pages that such a block touches are not looked at.
-    let pages = if slab.claim.is_held() {
-        touched / PAGE
-    } else {
-        touched.div_ceil(PAGE).min(UNIT / PAGE)
-    };
-    let (mut bytes, mut page) = (0, 0);
-    while page < pages {
-        let mut end = page;
-        while end < pages && is_empty(c, slab, fresh, end) {
-            end += 1;
-        }
-        if end > page {
-            bytes += purge_run(c, slab, fresh, page, end);
-        }
-        page = end + 1;
-    }
-    bytes
-}
-
-/// Blocks that touch pages `from..to`, below the first that was never handed out.
-fn blocks_in(c: Class, fresh: usize, from: usize, to: usize) -> (usize, usize) {
-    let s = shape(c);
-    let slot = |offset: usize| ((offset as u64 * s.reciprocal as u64) >> 32) as usize;
-    (slot(from * PAGE), (slot(to * PAGE - 1) + 1).min(fresh))
-}
-
-fn is_empty(c: Class, slab: &Slab, fresh: usize, page: usize) -> bool {
-    let (first, end) = blocks_in(c, fresh, page, page + 1);
-    (first..end).all(|i| slab.word(i / 64).load(Relaxed) >> (i % 64) & 1 == 1)
-}
-
-fn purge_run(c: Class, slab: &'static Slab, fresh: usize, from: usize, to: usize) -> usize {
-    let (first, end) = blocks_in(c, fresh, from, to);
-    // Take the bits, word by word; give up on the run if somebody was faster.
-    let mut i = first;
-    let mut all = true;
-    while i < end && all {
-        let (w, bits) = word_part(i, end);
-        // ORDERING: Acquire, as any take: the blocks' last users are done.
-        let got = slab.word(w).fetch_and(!bits, Acquire) & bits;
-        if got != bits {
-            slab.put_word(w, got);
-            all = false;
-        } else {
-            i = (w + 1) * 64;
-        }
-    }
-    let taken_end = i.min(end);
+    let held_group = slab.claim.freeze();
+    let reserved = slab.reserved.load(Relaxed);
     let mut bytes = 0;
-    if all {
-        let at = slab.address().wrapping_add(from * PAGE);
-        // SAFETY: every block that touches these pages is in our hands.
-        if unsafe { memory::discard(at, (to - from) * PAGE) }.is_ok() {
-            bytes = (to - from) * PAGE;
+    for part in 0..s.units {
+        let groups = if s.units > 1 {
+            part..part + 1
+        } else {
+            0..s.groups
+        };
+        // Pages that hold nothing but free blocks, and something of those at all.
+        let mut used = 0u32;
+        for g in groups {
+            let mut kept = s.group_mask(g) & !slab.free_mask(c, g);
+            if held_group == Some(g) {
+                kept |= reserved;
+            }
+            let at = if s.units > 1 { 0 } else { s.group_offset(g) };
+            while kept != 0 {
+                // A run of kept blocks at a time.
+                let i = kept.trailing_zeros() as usize;
+                let n = (!(kept >> i)).trailing_zeros() as usize;
+                let (first, last) = (at + i * s.size, at + (i + n) * s.size - 1);
+                used |= (2u32 << (last / PAGE)) - (1 << (first / PAGE));
+                kept = if i + n >= 64 {
+                    0
+                } else {
+                    kept >> (i + n) << (i + n)
+                };
+            }
+        }
+        let Some(clean) = slab.clean.get(part) else {
+            continue;
+        };
+        let mut empty = !used & 0xffff & !(clean.load(Relaxed) as u32);
+        while empty != 0 {
+            let first = empty.trailing_zeros();
+            let n = (!(empty >> first)).trailing_zeros();
+            let run = ((1u32 << n) - 1) << first;
+            empty &= !run;
+            let at = slab
+                .address()
+                .wrapping_add(part * UNIT + first as usize * PAGE);
+            // SAFETY: every block that touches these pages is free, none can be handed out while the slab is frozen.
+            if unsafe { memory::discard(at, n as usize * PAGE) }.is_ok() {
+                clean.fetch_or(run as u16, Relaxed);
+                bytes += n as usize * PAGE;
+            }
         }
     }
-    let mut i = first;
-    while i < taken_end {
-        let (w, bits) = word_part(i, end);
-        slab.put_word(w, bits);
-        i = (w + 1) * 64;
-    }
+    slab.claim.thaw();
     bytes
-}
-
-/// The word of block `i` and the bits of blocks `i..end` in it.
-fn word_part(i: usize, end: usize) -> (usize, u64) {
-    let w = i / 64;
-    let last = end.min((w + 1) * 64);
-    let n = last - i;
-    let ones = if n == 64 { u64::MAX } else { (1 << n) - 1 };
-    (w, ones << (i % 64))
 }

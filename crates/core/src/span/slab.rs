@@ -1,28 +1,41 @@
-//! A slab: one unit cut into equal blocks, described out of line.
+//! A slab: one or more units cut into equal blocks, described out of line.
 //!
 //! ```text
-//! descriptor (metadata):  | header, 64 B | occupancy: 1 bit a block, 1 = free | state: 1 byte a block |
-//! state byte: 0 out or never handed out · 1..=254 slot of the magazine it was last freed into · 255 back in the slab
+//! descriptor (metadata):  | header, 64 B | state bytes of unit 0: 1 a block | state bytes of unit 1 | … |
+//! state byte:  0 OUT      handed out, an object lives in it
+//!              0x80 FREE  may be handed out; malloc of the holder stores OUT
+//!              1 RESERVED nobody's to hand out: rest of a line group in a thread's stash, or no block at all (tails)
 //! ```
-//! Counters: `blocks = out + ones(occupancy) + (blocks - fresh)`, where blocks from `fresh` on were never handed out.
+//! The state byte is the only truth about a block. `free`, on whatever thread, stores FREE where it found OUT, and does
+//! nothing else; anything but OUT there is a second free. Free blocks are found by looking at the bytes, 64 at a time.
 //!
 //! # Roles
-//! Holder: takes blocks, moves `fresh` and `cursor`. Anyone: puts blocks back. Class lock's owner: links.
+//! Holder: hands out free blocks of the group it reserved. Class lock's owner: hands out blocks of a slab that nobody
+//! holds; links; purge. Anyone: frees.
 //! # Orderings
-//! A put stores the state byte, then sets the bit with Release; a take clears the bit with Acquire, then stores the
-//! state byte: the two never race for the byte.
+//! A free is Release, looking for free blocks is Acquire: the block's last use comes before its next.
+//! Only OUT -> FREE happens without exclusion, and only by the block's one owner; FREE -> OUT or RESERVED only by the
+//! holder or under the class lock while nobody holds the slab. So plain stores do, and neighbours never interfere.
 
 use super::claim::Claim;
+use super::states;
 use crate::space::{self, meta};
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering::*};
+use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, Class};
+use aethalloc_base::units::UNIT;
 
-/// State byte: the block is in its slab (or on its way there).
-pub const FREE: u8 = 255;
+/// State byte: an object lives in the block.
+pub const OUT: u8 = 0;
+/// State byte: the block may be handed out.
+pub const FREE: u8 = 0x80;
+/// State byte: nobody's to hand out.
+pub const RESERVED: u8 = 1;
+/// Owner of slabs that no thread owns: blocks leave them by whole line groups only.
+pub const COMMON: u32 = 0xff_ffff;
+/// Owner of slabs whose blocks never share a line: whoever holds one may take any block.
+pub const SHARED: u32 = 0xff_fffe;
 /// [`Slab::taker`]: several threads, or one that is gone.
 pub const MIXED: u32 = u32::MAX;
-/// State byte: the block is out.
-pub const OUT: u8 = 0;
 
 /// Which list a slab is on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,8 +47,10 @@ pub enum List {
     Central = 1,
     /// Its owner's list of slabs with free blocks.
     Partial = 2,
-    /// Its owner's list of the rest (full, or held).
-    Full = 3,
+    /// Its owner's list of the rest (held, or resting).
+    Rest = 3,
+    /// The class's list of resting slabs.
+    Resting = 4,
 }
 
 /// The header.
@@ -43,9 +58,11 @@ pub enum List {
 pub struct Slab {
     /// See [`Claim`].
     pub claim: Claim,
-    /// The unit it describes.
+    /// Blocks of the claimed group that its holder reserved: bits are taken off by nobody, so some may be out by now.
+    pub reserved: AtomicU64,
+    /// The first unit it describes.
     pub unit: AtomicU32,
-    /// Owner id, or a tag of `entry`.
+    /// Owner id, [`COMMON`] or [`SHARED`]. Under the class lock.
     pub owner: AtomicU32,
     /// Links, under the class lock.
     pub next: AtomicU32,
@@ -53,24 +70,23 @@ pub struct Slab {
     pub prev: AtomicU32,
     /// Which list, under the class lock.
     pub list: AtomicU32,
-    /// First block never handed out (holder only).
-    pub fresh: AtomicU32,
-    /// Word where the last take ended (holder only).
-    pub cursor: AtomicU32,
+    /// Group where the last reservation was (holder, or class lock).
+    pub cursor: AtomicU16,
+    _pad: AtomicU16,
     /// Common slabs: serial of the one thread that ever took blocks, 0 none, [`MIXED`] several. Under the class lock.
     pub taker: AtomicU32,
+    /// OS pages of each unit that hold nothing: never touched since the unit was clean, or given back. Bits are cleared
+    /// by whoever hands out a block there, set by a purge.
+    pub clean: [AtomicU16; 8],
 }
-const _: () = assert!(size_of::<Slab>() == 64);
+const _: () = assert!(size_of::<Slab>() <= HEADER);
 
-/// Bytes of a descriptor of class `c`. Where a slab has a tail too short for a block, one more state byte says FREE for
-/// it for ever, so that `free` of an address there is refused without a test of its own.
+/// Bytes of the header.
+pub const HEADER: usize = 64;
+
+/// Bytes of a descriptor of class `c`: whole lines, so that 64 state bytes can be read from the start of any group.
 pub const fn descriptor_size(c: Class) -> usize {
-    64 + class::words(c) * 8 + class::blocks(c) + has_tail(c) as usize
-}
-
-/// The unit is not a whole number of blocks.
-pub const fn has_tail(c: Class) -> bool {
-    class::blocks(c) * class::size(c) != aethalloc_base::units::UNIT
+    HEADER + (class::row(c) * class::units(c)).next_multiple_of(64)
 }
 
 /// Pool of the descriptors of each class.
@@ -84,17 +100,25 @@ pub static POOLS: [u8; class::COUNT] = {
     t
 };
 
-/// Facts of a class that slab code needs, in one cache line or less.
+/// Facts of a class that slab code needs.
 #[derive(Clone, Copy)]
 pub struct Shape {
     /// Block size.
     pub size: usize,
     /// Blocks a slab.
     pub blocks: usize,
-    /// Occupancy words.
-    pub words: usize,
-    /// Blocks a line group (a power of two).
-    pub group: usize,
+    /// Units a slab.
+    pub units: usize,
+    /// Blocks a unit.
+    pub per_unit: usize,
+    /// State bytes a unit.
+    pub row: usize,
+    /// Groups a slab.
+    pub groups: usize,
+    /// Blocks a line group (1, 2 or 4).
+    pub line: usize,
+    /// Free blocks that make a group worth a reservation.
+    pub worth: usize,
     /// See [`class::RECIPROCALS`].
     pub reciprocal: u32,
 }
@@ -103,17 +127,26 @@ static SHAPES: [Shape; class::COUNT] = {
     let mut t = [Shape {
         size: 0,
         blocks: 0,
-        words: 0,
-        group: 1,
+        units: 0,
+        per_unit: 0,
+        row: 0,
+        groups: 0,
+        line: 1,
+        worth: 1,
         reciprocal: 0,
     }; class::COUNT];
     let mut c = 1;
     while c < class::COUNT {
+        let per_unit = class::per_unit(c);
         t[c] = Shape {
             size: class::size(c),
             blocks: class::blocks(c),
-            words: class::words(c),
-            group: class::group(c),
+            units: class::units(c),
+            per_unit,
+            row: class::row(c),
+            groups: class::groups(c),
+            line: class::group(c),
+            worth: aethalloc_base::policy::worth(if per_unit < 64 { per_unit } else { 64 }),
             reciprocal: class::RECIPROCALS[c],
         };
         c += 1;
@@ -129,6 +162,37 @@ pub fn shape(c: Class) -> &'static Shape {
     unsafe { SHAPES.get_unchecked(c) }
 }
 
+impl Shape {
+    /// Blocks of group `g`.
+    #[inline]
+    pub fn group_blocks(&self, g: usize) -> usize {
+        if self.units > 1 {
+            self.per_unit
+        } else {
+            (self.blocks - g * 64).min(64)
+        }
+    }
+    /// Offset of group `g`'s first block from the slab's start.
+    #[inline]
+    pub fn group_offset(&self, g: usize) -> usize {
+        if self.units > 1 {
+            g * UNIT
+        } else {
+            g * 64 * self.size
+        }
+    }
+    /// Offset of its state bytes from those of the slab.
+    #[inline]
+    fn group_states(&self, g: usize) -> usize {
+        if self.units > 1 { g * self.row } else { g * 64 }
+    }
+    /// Bits of all of its blocks.
+    #[inline]
+    pub fn group_mask(&self, g: usize) -> u64 {
+        u64::MAX >> (64 - self.group_blocks(g))
+    }
+}
+
 impl Slab {
     /// The slab whose descriptor is `r`.
     #[inline]
@@ -138,10 +202,10 @@ impl Slab {
         unsafe { &*meta::resolve(r).cast::<Slab>() }
     }
 
-    /// The slab of class `c` whose state bytes are at `state` (from its page-map entry).
+    /// The slab of class `c` whose unit `part` has its state bytes at `state` (from the page map).
     #[inline]
-    pub fn of_entry(c: Class, state: usize) -> &'static Slab {
-        let p = meta::base().wrapping_add(state - 64 - shape(c).words * 8);
+    pub fn of_entry(c: Class, part: usize, state: usize) -> &'static Slab {
+        let p = meta::base().wrapping_add(state - HEADER - part * shape(c).row);
         // SAFETY: as in `at`; `state_offset` is the inverse.
         unsafe { &*p.cast::<Slab>() }
     }
@@ -152,141 +216,117 @@ impl Slab {
         meta::reference(core::ptr::from_ref(self).cast())
     }
 
-    /// Offset of its state bytes in the metadata.
-    pub fn state_offset(&self, c: Class) -> usize {
-        core::ptr::from_ref(self).addr() - meta::base().addr() + 64 + shape(c).words * 8
-    }
-
-    /// Word `w` of the occupancy bitmap.
-    #[inline]
-    pub fn word(&self, w: usize) -> &AtomicU64 {
-        let p = core::ptr::from_ref(self)
-            .cast::<u8>()
-            .wrapping_add(64)
-            .cast::<AtomicU64>();
-        // SAFETY: `w` is below the class's words (callers derive it from a block number); the descriptor's pool place
-        // has room for them. The pointer keeps the metadata's provenance through `Slab::at`.
-        unsafe { &*p.wrapping_add(w) }
-    }
-
-    /// State byte of block `i`.
-    #[inline]
-    pub fn state(&self, words: usize, i: usize) -> &AtomicU8 {
-        let p = core::ptr::from_ref(self)
-            .cast::<u8>()
-            .wrapping_add(64 + words * 8 + i);
-        // SAFETY: as in `word`.
-        unsafe { &*p.cast::<AtomicU8>() }
-    }
-
-    /// Address of the slab's first block.
+    /// Where its memory begins.
     #[inline]
     pub fn address(&self) -> *mut u8 {
         space::address_of(self.unit.load(Relaxed) as usize)
     }
 
-    /// True if some whole line group (or, with `single`, some block) is free.
-    pub fn has_free(&self, c: Class, single: bool) -> bool {
-        let s = shape(c);
-        let fresh = self.fresh.load(Relaxed) as usize;
-        let group = if single { 1 } else { s.group };
-        ((fresh + group - 1) & !(group - 1)) + group <= s.blocks
-            || (0..s.words).any(|w| eligible(self.word(w).load(Relaxed), s.group, single) != 0)
+    /// Offset of the state bytes of unit `part` from the metadata's start: a multiple of 8.
+    pub fn state_offset(&self, c: Class, part: usize) -> usize {
+        core::ptr::from_ref(self).addr() - meta::base().addr() + HEADER + part * shape(c).row
     }
 
-    /// `holder`, or for a listed slab the class lock's owner (0), takes up to `want` blocks: `sink` gets their
-    /// addresses, lowest first within a word. `None`: the slab is not the holder's any more. With `single`, any block; else whole line groups only (`want` is then
-    /// rounded down to groups, but at least one). Returns how many; the claim word counts them.
-    pub fn take(
-        &self,
-        c: Class,
-        holder: u32,
-        want: usize,
-        single: bool,
-        mut sink: impl FnMut(usize),
-    ) -> Option<usize> {
-        let s = shape(c);
-        let base = self.address().addr();
-        let want = if single {
-            want
-        } else {
-            (want & !(s.group - 1)).max(s.group)
-        };
-        if holder != 0 && !self.claim.reserve(c, holder, want) {
-            return None;
-        }
-        let mut got = 0;
-        let start = self.cursor.load(Relaxed) as usize;
-        let mut w = if start < s.words { start } else { 0 };
-        for _ in 0..s.words {
-            let word = self.word(w);
-            let mut bits = eligible(word.load(Relaxed), s.group, single);
-            if bits != 0 {
-                let room = want - got;
-                if bits.count_ones() as usize > room {
-                    bits = lowest(bits, room);
-                }
-                // ORDERING: Acquire, pairs with Release in `put_word`: the block's last user is done.
-                // A purge takes bits too: only what was still there is ours.
-                bits &= word.fetch_and(!bits, Acquire);
-                while bits != 0 {
-                    let i = w * 64 + bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    self.state(s.words, i).store(OUT, Relaxed);
-                    sink(base + i * s.size);
-                    got += 1;
-                }
-                if got == want {
-                    break;
-                }
-            }
-            w = if w + 1 == s.words { 0 } else { w + 1 };
-        }
-        self.cursor.store(w as u32, Relaxed);
-        let mut fresh = self.fresh.load(Relaxed) as usize;
-        let mut n = (want - got).min(s.blocks - fresh);
-        if !single && n > 0 {
-            // An owner may have stopped inside a group: its rest waits for the group's other blocks.
-            while fresh & (s.group - 1) != 0 && fresh < s.blocks {
-                self.state(s.words, fresh).store(FREE, Relaxed);
-                self.word(fresh / 64).fetch_or(1 << (fresh % 64), Relaxed);
-                fresh += 1;
-            }
-            // A slab's last blocks may not fill a group; only an exclusive owner may have them.
-            n = (want - got).min(s.blocks - fresh);
-            n &= !(s.group - 1);
-            self.fresh.store(fresh as u32, Relaxed);
-        }
-        for i in 0..n {
-            sink(base + (fresh + i) * s.size);
-        }
-        if n > 0 {
-            self.fresh.store((fresh + n) as u32, Relaxed);
-        }
-        got += n;
-        if holder == 0 {
-            self.claim.took(got);
-        } else if got < want {
-            self.claim.unreserve(want - got);
-        }
-        Some(got)
-    }
-
-    /// Sets the bits `bits` of word `w`: those blocks are back. The bits that were set already: double frees.
+    /// Its state bytes.
     #[inline]
-    pub fn put_word(&self, w: usize, bits: u64) -> u64 {
-        // ORDERING: Release, pairs with Acquire in `take`.
-        self.word(w).fetch_or(bits, Release) & bits
+    fn states(&self) -> *mut u8 {
+        // The descriptor is one object of the metadata; the reference covers only its header.
+        let at = core::ptr::from_ref(self).addr() + HEADER;
+        meta::base().with_addr(at)
+    }
+
+    /// State byte `i` of unit `part`.
+    #[inline]
+    pub fn state(&self, c: Class, part: usize, i: usize) -> &'static AtomicU8 {
+        let at = self.states().wrapping_add(part * shape(c).row + i);
+        // SAFETY: inside the descriptor (callers pass a block of the slab), mapped for ever, always accessed as an atomic.
+        unsafe { &*at.cast::<AtomicU8>() }
+    }
+
+    /// The state bytes of group `g`: where the holder's `malloc` stores.
+    #[inline]
+    pub fn group_states(&self, c: Class, g: usize) -> *mut u8 {
+        self.states().wrapping_add(shape(c).group_states(g))
+    }
+
+    /// Free blocks of group `g`, lowest first.
+    #[inline]
+    pub fn free_mask(&self, c: Class, g: usize) -> u64 {
+        let s = shape(c);
+        let at = self.group_states(c, g);
+        // SAFETY: the descriptor is whole lines long and begins at one; a group's bytes begin at a line where there are
+        // 64 of them to read, and `row` of them lie inside it otherwise.
+        let bits = unsafe {
+            if s.units > 1 {
+                states::free_in_words(at, s.row / 8)
+            } else {
+                states::free_in_line(at)
+            }
+        };
+        bits & s.group_mask(g)
+    }
+
+    /// Every block is free.
+    pub fn all_free(&self, c: Class) -> bool {
+        let s = shape(c);
+        (0..s.groups).all(|g| self.free_mask(c, g) == s.group_mask(g))
+    }
+
+    /// Number of free blocks.
+    pub fn free_count(&self, c: Class) -> usize {
+        (0..shape(c).groups)
+            .map(|g| self.free_mask(c, g).count_ones() as usize)
+            .sum()
+    }
+
+    /// Number of blocks out.
+    pub fn out_count(&self, c: Class) -> usize {
+        let s = shape(c);
+        let out =
+            |k: usize| (0..s.per_unit).filter(move |i| self.state(c, k, *i).load(Relaxed) == OUT);
+        (0..s.units).map(|k| out(k).count()).sum()
+    }
+
+    /// Sets all states of a new slab: every block free, tails and padding reserved.
+    pub fn clear(&self, c: Class) {
+        let s = shape(c);
+        let at = self.states();
+        // SAFETY: the descriptor is new: its `descriptor_size` bytes are the caller's alone.
+        unsafe {
+            at.write_bytes(RESERVED, descriptor_size(c) - HEADER);
+            for k in 0..s.units {
+                at.add(k * s.row).write_bytes(FREE, s.per_unit);
+            }
+        }
+    }
+
+    /// Notes that the blocks of `bits` of group `g` are about to be touched.
+    #[inline]
+    pub fn soil(&self, c: Class, g: usize, bits: u64) {
+        let s = shape(c);
+        let part = if s.units > 1 { g } else { 0 };
+        let Some(clean) = self.clean.get(part) else {
+            return;
+        };
+        let was = clean.load(Relaxed);
+        if was != 0 {
+            let at = if s.units > 1 { 0 } else { s.group_offset(g) };
+            let first = at + bits.trailing_zeros() as usize * s.size;
+            let last = at + (64 - bits.leading_zeros() as usize) * s.size - 1;
+            let (first, last) = (first / 4096, last / 4096);
+            let pages = (2u32 << last) - (1u32 << first);
+            clean.store(was & !(pages as u16), Relaxed);
+        }
     }
 }
 
-/// The free blocks of a word that may be handed out: all with `single`, else whole groups.
+/// The free blocks of a group that may be handed out: all with `single`, else those of whole line groups of `line` blocks.
 #[inline]
-fn eligible(v: u64, group: usize, single: bool) -> u64 {
-    if single || group == 1 {
+pub fn eligible(v: u64, line: usize, single: bool) -> u64 {
+    if single || line == 1 {
         return v;
     }
-    if group == 2 {
+    if line == 2 {
         let pairs = v & v >> 1 & 0x5555_5555_5555_5555;
         pairs * 3
     } else {
@@ -296,12 +336,12 @@ fn eligible(v: u64, group: usize, single: bool) -> u64 {
     }
 }
 
-/// The lowest `n` ones of `v`.
+/// About `want` of the `n` bits `v`, the lowest: those in a window that would hold so many if they were spread evenly.
 #[inline]
-fn lowest(v: u64, n: usize) -> u64 {
-    let mut rest = v;
-    for _ in 0..n {
-        rest &= rest - 1;
+pub fn some(v: u64, n: usize, want: usize) -> u64 {
+    if n <= want {
+        return v;
     }
-    v & !rest
+    let width = aethalloc_base::policy::per(want * 64, n); // 1..64
+    v & (((1u64 << width) - 1) << v.trailing_zeros())
 }

@@ -1,9 +1,9 @@
 //! The end of a thread, and the thread that a fork left behind: everything a cache holds goes back.
 
-use super::cache::{Cache, hot_of};
+use super::bins;
+use super::cache::Cache;
+use super::cold;
 use super::tls::{Life, Tls};
-use super::{cold, magazine, medium, outbox};
-use crate::depot::window;
 use crate::space::pool;
 use crate::span::owners;
 use crate::span::{central, live};
@@ -20,68 +20,42 @@ pub fn thread_ends(t: Tls) {
     }
     // SAFETY: a live thread's cache is its own.
     let cache = unsafe { &mut *t.cache() };
-    t.set_limit(0);
+    t.set_bins(bins::none());
     crate::guard::fault::thread_ends();
     // For good: from here on a fork's child must not touch the cache. It is unregistered at the end.
     core::mem::forget(super::cache::enter(cache));
-    abandon(t, cache);
+    abandon(cache);
     t.set_cache(null_mut());
     t.set_life(Life::Over);
 }
 
 /// Gives back everything that `cache` holds, and the cache itself. Its thread is the caller, or does not exist
 /// (a fork's child).
-pub fn abandon(t: Tls, cache: &'static mut Cache) {
-    drain(t, cache);
-    outbox::end(cache);
-    // Reads of `owned` by others end with this: no slab bears the id afterwards.
+pub fn abandon(cache: &'static mut Cache) {
+    drain(cache);
+    live::change(core::mem::take(&mut cache.unsettled));
+    // Reads of its lists by others end with this: no slab bears the id afterwards.
     central::disown(cache.id);
-    for c in class::FIRST..class::FAST_COUNT {
-        t.set_tag(c, 0);
-    }
-    if let Some(hot) = hot_of(cache) {
-        for c in class::FIRST..class::FAST_COUNT {
-            if hot.class(c).capacity != 0 {
-                hot.class(c).capacity = 0;
-                for w in magazine::windows(t, c) {
-                    w.release();
-                }
-            }
-        }
-        while hot.empties != 0 {
-            let w = window::from_number(hot.empties);
-            hot.empties = w.chained().0;
-            w.release();
-        }
-        hot.scratch.release();
-    }
-    live::retire(
-        cache.taken.load(Relaxed),
-        cache.put.load(Relaxed),
-        cache.batches.load(Relaxed),
-    );
+    live::retire(cache.taken.load(Relaxed), cache.reservations.load(Relaxed));
     owners::unregister(cache.id);
-    let (hot, medium) = (cache.hot.load(Relaxed), cache.medium.load(Relaxed));
+    let bins = cache.bins.load(Relaxed);
     // SAFETY: unregistered: nobody else reaches them; each came from its pool.
     unsafe {
-        if !hot.is_null() {
-            pool::give(hot.cast());
-        }
-        if !medium.is_null() {
-            pool::give(medium.cast());
+        if !bins.is_null() {
+            pool::give(bins.cast());
         }
         pool::give(core::ptr::from_mut(cache).cast());
     }
 }
 
 /// Empties everything the cache holds; it stays usable.
-pub fn drain(t: Tls, cache: &mut Cache) {
-    outbox::drain_own(cache);
-    for c in class::FIRST..class::FAST_COUNT {
-        magazine::drain(t, cache, c);
+pub fn drain(cache: &mut Cache) {
+    if let Some(bins) = bins::existing(cache) {
+        bins::drain(cache, bins);
+    }
+    for c in class::FIRST..cache.stash.len() {
         cold::unstash(cache, c);
     }
-    medium::drain(cache);
 }
 
 unsafe extern "C" {

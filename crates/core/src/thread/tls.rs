@@ -1,56 +1,59 @@
 //! The words of the thread cache that live in thread-local storage, reached by the initial-exec model: one load.
 //!
 //! ```text
-//!   0 limit   requests of 1..=limit bytes try a magazine; 0: every call takes the slow path
-//!   8 cache   the rest of the thread's cache, null before its first use
-//!  16 state   Life (class 0 has no top)        16 + 8c  top of class c: slot number of the block that leaves next
-//! 344 tags    344 + 4c  page-map word (low half) of the slabs whose blocks this thread may cache
-//! 512 heads   504 + 8c  head of class c: slot number of the block that came last
+//!   0 bins    the thread's array of bins; at first one that is empty for ever and belongs to all
+//!   8 budget  bytes that the thread may still free before it takes stock (see `thread::stock`)
+//!  16 cache   the rest of the thread's cache, null before its first use
+//!  24 life    Life
 //! ```
-//! All zero is a valid, empty state: no limit, no tag that a slab's entry could equal. 832 bytes: a library that is
-//! loaded late must fit what the C library keeps free for such variables (glibc: 1664 in all).
-//!
-//! Tops and heads are apart because `free` finds its class through the page map, by way of the block: if `malloc` had
-//! to wait for that store, each pair would wait for the one before (measured: 7.9 ns a pair instead of 4-5).
+//! A new thread finds them initialised: malloc takes the slow path because every bin is empty, not because anything was
+//! asked. 32 bytes: a library that is loaded late must fit what the C library keeps free for such variables (glibc: 1664).
 
+use super::bins::{BINS, EMPTY};
 use super::cache::Cache;
-use aethalloc_base::class::FAST_COUNT;
 
-/// Offset of the tops.
-pub const TOPS: usize = 16;
-/// Offset of the tags.
-pub const TAGS: usize = TOPS + FAST_COUNT * 8;
-/// Offset of the heads (class 0 has none; its place would overlap the tags' end).
-pub const HEADS: usize = 504;
+/// Offset of the bins' address.
+pub const BINS_AT: usize = 0;
+/// Offset of the budget.
+pub const BUDGET_AT: usize = 8;
 /// Size of the block.
-pub const SIZE: usize = 832;
-const _: () = assert!(TAGS + FAST_COUNT * 4 <= HEADS + 8 && HEADS + FAST_COUNT * 8 <= SIZE);
+pub const SIZE: usize = 32;
+/// Bytes of frees after which a thread takes stock.
+pub const BUDGET: i32 = 16 << 10;
 
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
-    ".pushsection .tbss.aethalloc_tls,\"awT\",@nobits",
-    ".p2align 6",
+    ".pushsection .tdata.aethalloc_tls,\"awT\",@progbits",
+    ".p2align 5",
     ".globl aethalloc_tls",
     ".hidden aethalloc_tls",
     ".type aethalloc_tls, @object",
     ".size aethalloc_tls, {size}",
     "aethalloc_tls:",
-    ".zero {size}",
+    ".quad {bins}",
+    ".quad {budget}",
+    ".zero {size} - 16",
     ".popsection",
-    size = const SIZE
+    size = const SIZE,
+    bins = sym EMPTY,
+    budget = const BUDGET,
 );
 #[cfg(target_arch = "aarch64")]
 core::arch::global_asm!(
-    ".pushsection .tbss.aethalloc_tls,\"awT\",%nobits",
-    ".p2align 6",
+    ".pushsection .tdata.aethalloc_tls,\"awT\",%progbits",
+    ".p2align 5",
     ".globl aethalloc_tls",
     ".hidden aethalloc_tls",
     ".type aethalloc_tls, %object",
     ".size aethalloc_tls, {size}",
     "aethalloc_tls:",
-    ".zero {size}",
+    ".xword {bins}",
+    ".xword {budget}",
+    ".zero {size} - 16",
     ".popsection",
-    size = const SIZE
+    size = const SIZE,
+    bins = sym EMPTY,
+    budget = const BUDGET,
 );
 
 /// A thread's life as the allocator sees it.
@@ -114,14 +117,21 @@ macro_rules! field {
 
 impl Tls {
     field!(
-        limit,
-        set_limit,
-        0,
-        usize,
-        "Largest request that tries a magazine."
+        bins,
+        set_bins,
+        BINS_AT,
+        *mut BINS,
+        "The bins that `malloc` tries."
     );
-    field!(cache, set_cache, 8, *mut Cache, "The thread's cache.");
-    field!(life_word, set_life_word, 16, u64, "State as a word.");
+    field!(
+        budget,
+        set_budget,
+        BUDGET_AT,
+        i32,
+        "Bytes left to free before the thread takes stock."
+    );
+    field!(cache, set_cache, 16, *mut Cache, "The thread's cache.");
+    field!(life_word, set_life_word, 24, u64, "State as a word.");
 
     /// The thread's state.
     #[inline]
@@ -136,53 +146,6 @@ impl Tls {
     /// Sets the state.
     pub fn set_life(self, life: Life) {
         self.set_life_word(life as u64);
-    }
-
-    /// Top of class `c` (1..FAST_COUNT).
-    #[inline(always)]
-    pub fn top(self, c: usize) -> usize {
-        debug_assert!(c > 0 && c < FAST_COUNT);
-        // SAFETY: inside the block, see `field`.
-        unsafe { self.0.add(TOPS + c * 8).cast::<usize>().read() }
-    }
-    /// Sets the top of class `c`.
-    #[inline(always)]
-    pub fn set_top(self, c: usize, top: usize) {
-        debug_assert!(c > 0 && c < FAST_COUNT);
-        // SAFETY: inside the block, see `field`. Volatile: a fork's child relies on the order of these stores.
-        unsafe { self.0.add(TOPS + c * 8).cast::<usize>().write_volatile(top) }
-    }
-    /// Head of class `c` (1..FAST_COUNT).
-    #[inline(always)]
-    pub fn head(self, c: usize) -> usize {
-        debug_assert!(c > 0 && c < FAST_COUNT);
-        // SAFETY: inside the block, see `field`.
-        unsafe { self.0.add(HEADS + c * 8).cast::<usize>().read() }
-    }
-    /// Sets the head of class `c`.
-    #[inline(always)]
-    pub fn set_head(self, c: usize, head: usize) {
-        debug_assert!(c > 0 && c < FAST_COUNT);
-        // SAFETY: inside the block, see `field`. Volatile as in `set_top`.
-        unsafe {
-            self.0
-                .add(HEADS + c * 8)
-                .cast::<usize>()
-                .write_volatile(head)
-        }
-    }
-    /// Tag word of class `c` (0..FAST_COUNT).
-    #[inline(always)]
-    pub fn tag(self, c: usize) -> u32 {
-        debug_assert!(c < FAST_COUNT);
-        // SAFETY: inside the block, see `field`.
-        unsafe { self.0.add(TAGS + c * 4).cast::<u32>().read() }
-    }
-    /// Sets the tag word of class `c`.
-    pub fn set_tag(self, c: usize, tag: u32) {
-        debug_assert!(c < FAST_COUNT);
-        // SAFETY: inside the block, see `field`.
-        unsafe { self.0.add(TAGS + c * 4).cast::<u32>().write(tag) }
     }
     /// The raw pointer, for the registry.
     pub fn as_ptr(self) -> *mut u8 {

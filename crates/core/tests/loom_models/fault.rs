@@ -15,8 +15,6 @@ pub enum Op {
     Store,
     /// A compare-and-swap that succeeds, or any other read-modify-write.
     Update,
-    /// `fence`.
-    Fence,
 }
 
 /// One change of the production source.
@@ -26,12 +24,11 @@ pub struct Fault {
     lines: Range<u32>,
     op: Op,
     from: Ordering,
-    keep: u64,
 }
 
 impl Fault {
     /// In `function` of `source` (the text of a file whose path ends in `file`), operations `op` of ordering `from`
-    /// become Relaxed (a fence: nothing).
+    /// become Relaxed.
     pub fn weaken(
         file: &'static str,
         source: &str,
@@ -44,18 +41,6 @@ impl Fault {
             lines: lines_of(source, function),
             op,
             from,
-            keep: u64::MAX,
-        }
-    }
-
-    /// In `function`, updates write only the bits `keep` of their new value.
-    pub fn mask(file: &'static str, source: &str, function: &str, keep: u64) -> Fault {
-        Fault {
-            file,
-            lines: lines_of(source, function),
-            op: Op::Update,
-            from: Ordering::Relaxed,
-            keep,
         }
     }
 }
@@ -89,22 +74,11 @@ fn matches(op: Op, at: &Location<'_>) -> Option<Fault> {
 /// The ordering that the operation at `at` really gets.
 pub fn ordering(op: Op, wanted: Ordering, at: &Location<'_>) -> Ordering {
     match matches(op, at) {
-        Some(f) if f.keep == u64::MAX && f.from == wanted => {
+        Some(f) if f.from == wanted => {
             HITS.set(HITS.get() + 1);
             Ordering::Relaxed
         }
         _ => wanted,
-    }
-}
-
-/// The bits of a new value that the update at `at` really writes.
-pub fn kept(at: &Location<'_>) -> u64 {
-    match matches(Op::Update, at) {
-        Some(f) if f.keep != u64::MAX => {
-            HITS.set(HITS.get() + 1);
-            f.keep
-        }
-        _ => u64::MAX,
     }
 }
 

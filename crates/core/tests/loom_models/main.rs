@@ -3,8 +3,6 @@
 //! The modules here are the production files themselves, compiled against [`sync`] instead of the crate's atomics. Each
 //! model runs twice or more: as written it must hold; with one named ordering weakened to Relaxed (see
 //! [`fault::Fault`]) loom must find the bug, which shows that the model can see what the ordering is for.
-//!
-//! Not modelled: fences that only the kernel can give. The drainer's membarrier stands as a SeqCst fence on both sides.
 
 mod fault;
 mod sync;
@@ -15,14 +13,6 @@ mod claim;
 #[path = "../../src/space/entry.rs"]
 #[allow(dead_code)]
 mod entry;
-#[path = "../../src/thread/gate.rs"]
-#[allow(dead_code)]
-mod gate;
-#[path = "../../src/depot/stack.rs"]
-#[allow(dead_code)]
-mod stack;
 
 mod claim_word;
-mod depot_stack;
-mod outbox_gate;
 mod page_map;

@@ -1,6 +1,6 @@
 //! The page map: who sees an entry sees what it leads to; of two ends of a large object one wins.
 
-use crate::entry::{self, Kind, SHARED};
+use crate::entry::{self, Kind};
 use crate::fault::{Fault, Op, breaks, holds};
 use crate::sync::{AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
@@ -12,8 +12,9 @@ const SOURCE: &str = include_str!("../../src/space/entry.rs");
 const UNIT: usize = 1;
 const SLAB: Kind = Kind::Slab {
     class: 5,
-    tag: SHARED,
+    part: 0,
     state: 4096,
+    slow: false,
 };
 const LARGE: Kind = Kind::Large {
     pages: 40,

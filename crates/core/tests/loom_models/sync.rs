@@ -96,7 +96,6 @@ macro_rules! updates {
             #[track_caller]
             pub fn compare_exchange(&self, old: $value, new: $value, o: Ordering, f: Ordering) -> Result<$value, $value> {
                 let at = Location::caller();
-                let new = new & fault::kept(at) as $value;
                 self.it().compare_exchange(old, new, fault::ordering(Op::Update, o, at), f)
             }
             /// As `core`'s.
@@ -113,11 +112,3 @@ updates!(
 updates!(
     AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_and, fetch_or
 );
-
-/// As `core`'s.
-#[track_caller]
-pub fn fence(o: Ordering) {
-    if fault::ordering(Op::Fence, o, Location::caller()) != Ordering::Relaxed {
-        inner::fence(o);
-    }
-}

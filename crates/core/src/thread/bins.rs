@@ -1,0 +1,264 @@
+//! Bins: of each class, the blocks that the thread may hand out without asking anybody.
+//!
+//! ```text
+//! bin (32 B): | bits | base | states | size, want |
+//! bit i of `bits`: block i of the group is this thread's to hand out; it begins at base + i * size, its state is states[i]
+//! ```
+//! `malloc` takes the lowest bit and stores OUT into the block's state: until then the block says FREE, so that a second
+//! free of a block that waits here is noticed like any other. Frees never come here: they go to the state bytes, where the
+//! next [`refill`] finds them.
+//!
+//! # Who may touch which field when
+//! The thread itself, everything; others read a bin racily for statistics; a fork's child, once its thread does not exist.
+//! Interrupted between any two stores (a fork's child lets go of the slab) nothing is lost or doubled: what is free says so in
+//! the state bytes, whatever the bits say.
+
+use super::cache::Cache;
+use super::tls::Tls;
+use crate::span::central::{self, Owned};
+use crate::span::claim::Reserved;
+use crate::span::live;
+use crate::span::slab::{OUT, Slab, eligible, shape, some};
+use crate::sync::{AtomicU8, Ordering::*};
+use aethalloc_base::class::{self, BIN_BYTES, COUNT, Class, SHARING_COUNT};
+use aethalloc_base::options::Key;
+use aethalloc_base::policy;
+use core::ptr::null_mut;
+
+/// One class's bin.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Bin {
+    /// Blocks of the group still to hand out.
+    pub bits: u64,
+    /// Address of the group's first block.
+    pub base: usize,
+    /// Its state bytes.
+    pub states: *mut u8,
+    /// Block size.
+    pub size: u32,
+    /// The slab it takes from, 0: none.
+    pub slab: u32,
+}
+const _: () = assert!(size_of::<Bin>() == BIN_BYTES);
+
+/// The bins by class; class 0 has none.
+pub type BINS = [Bin; COUNT];
+
+/// Bins that stay empty.
+#[repr(C, align(64))]
+pub struct Empty(BINS);
+// SAFETY: never written.
+unsafe impl Sync for Empty {}
+
+/// What a thread begins with: nothing to hand out in any class.
+pub static EMPTY: Empty = Empty(
+    [Bin {
+        bits: 0,
+        base: 0,
+        states: null_mut(),
+        size: 0,
+        slab: 0,
+    }; COUNT],
+);
+
+/// The empty set: what `malloc` gets in threads that have no bins.
+pub fn none() -> *mut BINS {
+    (&raw const EMPTY).cast_mut().cast()
+}
+
+/// A busy thread's bins and what belongs to them.
+#[repr(C)]
+pub struct Bins {
+    bins: BINS,
+    /// Its own slabs of classes that share lines, under the class lock.
+    owned: [Owned; SHARING_COUNT],
+    /// Blocks that the next reservation of a class may hold; 0: the class is cold.
+    want: [u8; COUNT],
+    /// Bytes that all reservations together may hold now.
+    wanted: u32,
+}
+
+/// What all reservations of a thread may hold together.
+const WANTED: u32 = 256 << 10;
+
+impl Bins {
+    /// Bytes of all of it.
+    pub const BYTES: usize = size_of::<Bins>();
+
+    /// The lists of own slabs.
+    pub fn owned(&self) -> *const Owned {
+        self.owned.as_ptr()
+    }
+    /// What `malloc` gets.
+    pub fn table(&mut self) -> *mut BINS {
+        &raw mut self.bins
+    }
+    /// The bin of class `c`.
+    #[inline]
+    pub fn bin(&mut self, c: Class) -> &mut Bin {
+        debug_assert!(c < COUNT);
+        // SAFETY: callers pass classes.
+        unsafe { self.bins.get_unchecked_mut(c) }
+    }
+    /// The thread takes blocks of class `c` by groups.
+    #[inline]
+    pub fn is_hot(&self, c: Class) -> bool {
+        self.want.get(c).is_some_and(|w| *w != 0)
+    }
+    /// From now on it does.
+    pub fn warm(&mut self, c: Class) {
+        let size = class::size(c);
+        let first = policy::first_reservation(size);
+        self.bin(c).size = size as u32;
+        if let Some(w) = self.want.get_mut(c) {
+            *w = first as u8;
+        }
+        self.wanted += (first * size) as u32;
+    }
+    /// How many blocks the next reservation may hold: twice as many each time, as long as all together stay small.
+    #[inline]
+    fn next_want(&mut self, c: Class, size: usize) -> usize {
+        let Some(w) = self.want.get_mut(c) else {
+            return 1;
+        };
+        let now = *w as usize;
+        if now < 64 && self.wanted + (now * size) as u32 <= WANTED {
+            let full = policy::full_reservation(size, crate::config::get(Key::batch_bytes))
+                .min(crate::config::get(Key::batch_count));
+            let more = (now * 2).min(full);
+            if more > now {
+                self.wanted += ((more - now) * size) as u32;
+                *w = more as u8;
+            }
+        }
+        *w as usize
+    }
+}
+
+/// Bytes reserved and not handed out, roughly.
+///
+/// # Safety
+/// `bins` belongs to a registered cache that stays so.
+pub unsafe fn held_bytes(bins: *const Bins) -> usize {
+    let table = bins.cast::<Bin>();
+    (0..COUNT)
+        .map(|c| {
+            // SAFETY: the caller's promise; a racy read of one word.
+            let bits = unsafe { (&raw const (*table.add(c)).bits).read_volatile() };
+            bits.count_ones() as usize * class::size(c)
+        })
+        .sum()
+}
+
+/// Bins are empty for hot class `c`: reserves a group's free blocks and returns one; null when memory is out.
+///
+/// Goes through the groups of the slab once, from the first to the last (a group that fills up again while it is at hand is
+/// taken again), then lets go of it: what becomes free behind it waits for the slab's next turn.
+#[inline(never)]
+pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
+    let s = shape(c);
+    let want = bins.next_want(c, s.size);
+    loop {
+        let bin = bins.bin(c);
+        if bin.slab == 0 {
+            let Some(slab) = central::acquire(c, cache.id, cache.serial) else {
+                return null_mut();
+            };
+            bin.slab = slab.reference();
+        }
+        let slab = Slab::at(bin.slab);
+        let single = central::may_take_single(slab);
+        let mut g = slab.cursor.load(Relaxed) as usize;
+        while g < s.groups {
+            let free = eligible(slab.free_mask(c, g), s.line, single);
+            let n = free.count_ones() as usize;
+            if n < s.worth {
+                g += 1;
+                continue;
+            }
+            let bits = some(free, n, want);
+            slab.reserved.store(bits, Relaxed);
+            while slab.claim.reserve(g) == Reserved::Frozen {
+                // Somebody purges the slab: that ends with the class lock.
+                central::wait(c);
+            }
+            slab.cursor.store(g as u16, Relaxed);
+            slab.soil(c, g, bits);
+            let n = bits.count_ones() as usize;
+            cache.count_taken(n as u64, (n * s.size) as isize);
+            let bin = bins.bin(c);
+            bin.base = slab.address().addr() + s.group_offset(g);
+            bin.states = slab.group_states(c, g);
+            bin.bits = bits;
+            return take(bin);
+        }
+        bins.bin(c).slab = 0;
+        central::let_go(c, slab, cache.id, false);
+    }
+}
+
+/// The lowest block of a bin that is not empty.
+#[inline]
+pub fn take(bin: &mut Bin) -> *mut u8 {
+    let i = bin.bits.trailing_zeros() as usize;
+    bin.bits &= bin.bits - 1;
+    let state = bin.states.wrapping_add(i).cast::<AtomicU8>();
+    // SAFETY: the state byte of a block that this thread reserved.
+    unsafe { &*state }.store(OUT, Relaxed);
+    crate::space::pointer(bin.base + i * bin.size as usize)
+}
+
+/// Gives up what the bins hold and the slabs they take from (thread exit, purge, a fork's child). The classes stay hot.
+pub fn drain(cache: &mut Cache, bins: &mut Bins) {
+    for c in class::FIRST..COUNT {
+        let bin = bins.bin(c);
+        let (bits, slab) = (bin.bits, bin.slab);
+        if slab == 0 {
+            continue;
+        }
+        bin.bits = 0;
+        bin.slab = 0;
+        let left = bits.count_ones() as usize;
+        cache.count_taken(
+            (left as u64).wrapping_neg(),
+            -((left * class::size(c)) as isize),
+        );
+        central::let_go(c, Slab::at(slab), cache.id, true);
+    }
+    live::settle(&mut cache.unsettled);
+}
+
+/// The bins of the calling thread, made at the first call; `None` without memory, under `cache:off` and where a safety
+/// mode has to see every call.
+pub fn of(t: Tls, cache: &mut Cache) -> Option<&'static mut Bins> {
+    const POOL: usize = crate::space::pool::pool_for(Bins::BYTES);
+    let mut p = cache.bins.load(Relaxed);
+    if p.is_null() {
+        if crate::config::get(Key::cache) == 0 || !crate::guard::allows_caches() {
+            return None;
+        }
+        let (place, zero) = crate::space::pool::take(POOL)?;
+        p = place.as_ptr().cast::<Bins>();
+        if !zero {
+            // SAFETY: the place is ours and large enough; all-zero is a valid, empty set.
+            unsafe { place.as_ptr().write_bytes(0, Bins::BYTES) };
+        }
+        cache.bins.store(p, Release);
+        // SAFETY: just made.
+        let bins = unsafe { &mut *p };
+        // ORDERING: Release, pairs with Acquire in `owners::owned`: the lists are zero before they are seen.
+        cache.owner.lists.store(bins.owned().cast_mut(), Release);
+        t.set_bins(bins.table());
+    }
+    // SAFETY: this thread's; the returned borrow does not outlive the call of the slow path.
+    Some(unsafe { &mut *p })
+}
+
+/// The bins of `cache` if there are any.
+#[inline]
+pub fn existing(cache: &Cache) -> Option<&'static mut Bins> {
+    let p = cache.bins.load(Relaxed);
+    // SAFETY: as in `of`.
+    (!p.is_null()).then(|| unsafe { &mut *p })
+}
