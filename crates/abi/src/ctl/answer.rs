@@ -93,7 +93,7 @@ pub fn answer(path: &Path, request: &Request<'_>) -> c_int {
         Key::StatsArenaRetained => arena(request, first, retained),
         Key::StatsArenaPurges => arena(request, first, |s| s.purges),
         Key::StatsArenaPurgedPages => arena(request, first, |s| {
-            s.purged.div_ceil(os::page_size() as u64)
+            s.purged.div_ceil(os::page_size().max(1) as u64)
         }),
         Key::StatsArenaSmall => arena(request, first, |s| {
             s.allocated.saturating_sub(s.allocated_large)
@@ -143,7 +143,7 @@ fn retained(stats: &Stats) -> usize {
 }
 
 fn pages(bytes: usize) -> usize {
-    bytes.div_ceil(os::page_size())
+    bytes.div_ceil(os::page_size().max(1))
 }
 
 fn figure<T: Value>(request: &Request<'_>, of: impl FnOnce(&Stats) -> T) -> c_int {

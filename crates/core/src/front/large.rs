@@ -140,7 +140,7 @@ fn unguarded(unit: usize, pages: usize, guarded: bool) -> Option<Run> {
     if !guarded {
         return Some(run);
     }
-    let from = (pages * PAGE).next_multiple_of(guard::pages::size());
+    let from = (pages * PAGE).next_multiple_of(guard::pages::size().max(1));
     let at = space::address_of(unit).wrapping_add(from);
     // SAFETY: the guard's range, as `put_guard` chose it.
     unsafe { guard::pages::take_off(at, run.units * UNIT - from, 1) }.then_some(run)
