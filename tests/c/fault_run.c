@@ -132,6 +132,28 @@ static void large_ones(set_t *set) {
     for (int i = 0; i < 4; i++) take_zeroed(set, 300000);
 }
 
+/* What was given back, or could not be, is zero where that is promised. */
+static void dirty_then_zeroed(set_t *set) {
+    static const struct { size_t size; int count; } rounds[] = {{300000, 6}, {(size_t)9 << 20, 1}};
+    for (int r = 0; r < 2; r++) {
+        size_t size = rounds[r].size;
+        char *blocks[6];
+        for (int i = 0; i < rounds[r].count; i++) {
+            errno = 0;
+            if (!(blocks[i] = malloc(size))) refused(set, "malloc", size, errno);
+            else for (size_t at = 0; at < size; at += 1024) blocks[i][at] = 1;
+        }
+        for (int i = 0; i < rounds[r].count; i++) free(blocks[i]);
+        malloc_trim(0);
+        for (int i = 0; i < rounds[r].count; i++) {
+            errno = 0;
+            if (!(blocks[i] = calloc(1, size))) refused(set, "calloc", size, errno);
+            else for (size_t at = 0; at < size; at += 1024) CHECK(blocks[i][at] == 0, "byte %zu of calloc(%zu) is not zero", at, size);
+        }
+        for (int i = 0; i < rounds[r].count; i++) free(blocks[i]);
+    }
+}
+
 static atomic_int freed, trimmed;
 
 static void *thread_work(void *pointer) {
@@ -214,6 +236,7 @@ static void everything(int threads) {
     for (int i = 0; i < set->count; i += 2) drop(set, i);
     malloc_trim(0);
     check_all(set);
+    dirty_then_zeroed(set);
     drop_all(set);
 }
 

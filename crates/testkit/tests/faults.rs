@@ -67,8 +67,9 @@ fn every(length: u64, step: u64, configure: impl Fn(Run) -> Run) -> Result<(), M
             allocated, base_allocated,
             "after calls from {n} on failed: bytes allocated at the end"
         );
+        let moved = traced.refused_numbers.contains(&libc::SYS_mremap);
         assert!(
-            active <= base_active + ONE_LOST_RUN,
+            active <= base_active + if moved { ONE_LOST_RUN } else { 0 },
             "after calls from {n} on failed: {active} bytes active at the end, {base_active} without faults"
         );
         if traced.refused == 0 {
@@ -106,7 +107,8 @@ fn the_list_of_calls_is_complete() {
     test(|| {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../sys/src/call.rs");
         let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
-        let made: BTreeSet<&str> = text
+        let of_x86_64 = text.split("pub mod nr").nth(1).unwrap_or_default();
+        let made: BTreeSet<&str> = of_x86_64
             .lines()
             .filter_map(|line| {
                 line.trim()

@@ -23,6 +23,7 @@ macro_rules! calls {
 }
 
 calls! {
+    READ SYS_read EIO;
     WRITE SYS_write EIO;
     CLOSE SYS_close EIO;
     MMAP SYS_mmap ENOMEM;
@@ -42,6 +43,12 @@ calls! {
     MEMBARRIER SYS_membarrier EPERM;
     EXIT_GROUP SYS_exit_group EINVAL;
     RT_SIGACTION SYS_rt_sigaction EINVAL;
+    SIGALTSTACK SYS_sigaltstack ENOMEM;
+    ARCH_PRCTL SYS_arch_prctl EINVAL;
+    PROCESS_VM_READV SYS_process_vm_readv EPERM;
+    GETRANDOM SYS_getrandom ENOSYS;
+    PKEY_ALLOC SYS_pkey_alloc ENOSPC;
+    PKEY_FREE SYS_pkey_free EINVAL;
 }
 
 /// The call of that name.
