@@ -1,7 +1,8 @@
 #!/bin/sh
+# Of the time of decision 0002: builds the last commit before decision 0009, which the patches fit. It is not about the sources of today.
 # Instructions per pair of malloc and free, with the default checks and without, beside mimalloc.
 #
-# Builds two throw-away copies of the committed sources; no-checks.patch takes the checks out of free's fast path.
+# Builds two throw-away copies of that commit; no-checks.patch takes the checks out of free's fast path.
 # Callgrind runs a program about 50 times slower, so that a busy thread would look idle; slow-clock.patch slows the
 # allocator's clock by as much, in both copies.
 # MIMALLOC names libmimalloc.so (the bench builds target/peers/libmimalloc.so); without it that column is left out.
@@ -21,7 +22,7 @@ build() { # name, patches...
     if [ ! -e "$OUT/$name.so" ]; then
         rm -rf "${OUT:?}/$name"
         mkdir "$OUT/$name"
-        git -C ../.. archive HEAD | tar x -C "$OUT/$name"
+        git -C ../.. archive 1b8d48b | tar x -C "$OUT/$name"
         for patch in "$@"; do
             patch -s -p1 -d "$OUT/$name" <"$here/$patch"
         done

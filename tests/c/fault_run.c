@@ -158,7 +158,7 @@ static atomic_int freed, trimmed;
 
 static void *thread_work(void *pointer) {
     set_t *set = pointer;
-    drop_all(set); /* of another thread: past the point where this one gets an outbox */
+    drop_all(set); /* of another thread: bytes enough to take stock more than once */
     freed++;
     while (!trimmed) usleep(50);
     small_ones(set);
@@ -190,7 +190,7 @@ static void threads_work(int threads) {
         started += running[t] = begin(&thread[t], set);
     }
     while (freed < started) usleep(50);
-    malloc_trim(0); /* goes into the outboxes of the others */
+    malloc_trim(0); /* purges and releases what the others freed */
     trimmed = 1;
     for (int t = 0; t < threads; t++) {
         if (running[t]) join(thread[t]);

@@ -5,7 +5,7 @@
 int main(int argc, char **argv) {
     size_t size = argument(argc, argv, 1), unit = 65536;
     char *block = some_block(size);
-    for (int i = 0; i < 3000; i++) { /* the class gets a magazine */
+    for (int i = 0; i < 3000; i++) { /* the class gets hot */
         free(block);
         block = some_block(size);
     }

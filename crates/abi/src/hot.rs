@@ -2,7 +2,7 @@
 //! (`core::front::fast`, the same steps); tests compare the two and count instructions.
 //!
 //! ```text
-//! malloc   22 instructions, 7 loads, 2 stores    bin of the class, lowest free block of its group, its state; one exit
+//! malloc   21 instructions, 7 loads, 2 stores    bin of the class, lowest free block of its group, its state; one exit
 //! free     24 instructions, 7 loads, 2 stores    page map, exact slot, state byte, the thread's budget; two exits
 //! ```
 //! Nothing may be added here. Slow paths are jumped to, so that no frame of ours is on the stack when a failing

@@ -52,7 +52,7 @@ options! {
     retain_share: Count = 10, 0, 1000, "free memory that may stay committed, in percent of live memory";
     batch_count: Count = 64, 1, 64, "free blocks of one class that a thread may reserve at a time (anti-hoarding threshold)";
     batch_bytes: Size = 16 << 10, 4096, 1 << 30, "the same threshold in bytes; at least one block";
-    cache: Switch = 1, 0, 1, "thread caches; off: every call takes the slow path";
+    cache: Switch = 1, 0, 1, "reservations of blocks by threads; off: every malloc takes a lock";
     remap: Switch = 1, 0, 1, "move the pages of large objects in realloc instead of copying (mremap)";
     page_size: Size = 0, 0, 64 << 10, "least size of the system's pages to assume, for tests; 0: what the system says";
     safety: Choice(&crate::safety::PROFILES) = 0, 0, crate::safety::PROFILES.len() - 1, "what stands against misuse beyond the default checks";

@@ -50,7 +50,7 @@ fn work(desk: &Desk, place: usize, mut random: Random) {
                     .expect("receivers outlive workers"),
             }
         }
-        // Bursts that empty the worker: magazines turn over, slabs run empty.
+        // Bursts that empty the worker: slabs run empty and change hands.
         if step % 4000 == 3999 {
             mine.drain(..).for_each(Object::free);
         }

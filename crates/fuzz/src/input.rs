@@ -40,7 +40,7 @@ impl<'a> Arbitrary<'a> for Size {
     }
 }
 
-/// How often an action is done: mostly once, at times often enough to make a class hot and its windows turn.
+/// How often an action is done: mostly once, at times often enough to make a class hot and use up its reservations.
 #[derive(Clone, Copy, Debug)]
 pub struct Times(pub usize);
 

@@ -16,8 +16,7 @@
 //! That each of them notices a planted bug is shown by `cargo run -p xtask -- mutants`, whose bugs are listed in
 //! `crates/xtask/src/mutants/list.rs` (`./test --full mutants`).
 //!
-//! The part under test is one of a process, so one target runs in a process at a time. An input is replayed exactly
-//! but for one thing: whether a thread's magazines grow depends on how fast it was.
+//! The part under test is one of a process, so one target runs in a process at a time. An input is replayed exactly.
 
 pub mod corpus;
 pub mod front;

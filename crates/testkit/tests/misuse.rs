@@ -80,12 +80,12 @@ fn double_free_after_others() {
 }
 
 #[test]
-fn double_free_of_a_flushed_block() {
-    test_library(|| small_double_free(Source::c("misuse_double_free_flushed")));
+fn double_free_after_a_trim() {
+    test_library(|| small_double_free(Source::c("misuse_double_free_trimmed")));
 }
 
 #[test]
-fn double_free_of_a_block_in_a_full_magazine() {
+fn double_free_after_thousands_of_others() {
     test_library(|| small_double_free(Source::c("misuse_double_free_late")));
 }
 

@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn test_modules_are_free() {
-        let text = "#[cfg(test)] mod tests { use crate::front; } use crate::depot::D;";
-        assert_eq!(uses(text, 2), ["depot"]);
+        let text = "#[cfg(test)] mod tests { use crate::front; } use crate::span::D;";
+        assert_eq!(uses(text, 2), ["span"]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ figures! {
     hblkhd,
     /// Always 0, as in glibc.
     usmblks,
-    /// Bytes of free blocks in thread caches and the depot.
+    /// Bytes of free blocks that threads have reserved.
     fsmblks,
     /// Bytes in live objects, large ones not included.
     uordblks,

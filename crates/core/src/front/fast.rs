@@ -1,7 +1,7 @@
 //! The fast paths in Rust: what the Rust face and targets other than x86_64 run. The C face of x86_64 has the same
 //! steps as instructions; tests compare the two.
 //!
-//! Cost target: malloc 22 instructions, 7 loads, 2 stores; free 24 instructions, 7 loads, 2 stores; no call, no locked
+//! Cost target: malloc 21 instructions, 7 loads, 2 stores; free 24 instructions, 7 loads, 2 stores; no call, no locked
 //! instruction.
 
 use super::small::{allocate_slow, deallocate_slow};

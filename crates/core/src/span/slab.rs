@@ -336,7 +336,7 @@ pub fn eligible(v: u64, line: usize, single: bool) -> u64 {
     }
 }
 
-/// About `want` of the `n` bits `v`, the lowest: those in a window that would hold so many if they were spread evenly.
+/// About `want` of the `n` bits `v`, the lowest: those in a stretch of the group that would hold so many if they were spread evenly.
 #[inline]
 pub fn some(v: u64, n: usize, want: usize) -> u64 {
     if n <= want {

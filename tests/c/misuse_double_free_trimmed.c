@@ -1,5 +1,5 @@
-/* A block of argv[1] bytes is freed again when it has left the thread's cache for its slab: thousands were freed since
-   and malloc_trim emptied the caches. The slab stays in use: every second block is kept. */
+/* A block of argv[1] bytes is freed again after thousands of others and after malloc_trim, which gave the thread's slab back to
+   all. The slab stays in use: every second block is kept. */
 #include "misuse.h"
 
 int main(int argc, char **argv) {
