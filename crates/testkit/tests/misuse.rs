@@ -89,6 +89,30 @@ fn double_free_after_thousands_of_others() {
     test_library(|| small_double_free(Source::c("misuse_double_free_late")));
 }
 
+#[test]
+fn double_free_in_a_forked_child() {
+    test_library(|| small_double_free(Source::c("misuse_double_free_in_child")));
+}
+
+#[test]
+fn double_free_without_thread_caches() {
+    test_library(|| {
+        let program = Source::c("misuse_double_free_interleaved").build()?;
+        for size in SMALL {
+            let run = program.preloaded().env("AETHALLOC_CONF", "cache:off");
+            ends_with(run.arg(size.to_string()), |address, class| {
+                format!("double free of {address} \\(size class {class}\\)")
+            });
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn free_of_a_block_that_nobody_was_given() {
+    test_library(|| small_double_free(Source::c("misuse_free_never_out")));
+}
+
 /// The slab is gone: what is said about it may differ, the address may not.
 #[test]
 fn double_free_of_released_memory() {

@@ -5,7 +5,7 @@
 //! fallen by `FALL` bytes and a quarter since its last peak, the freeing thread purges the empty pages of all slabs,
 //! once. A program in a steady state never does.
 //!
-//! Cost: threads gather their bytes and change the shared sum once for every [`SHARE`] of them.
+//! Cost: threads gather their bytes and change the shared sum once for every `SHARE` of them.
 
 use crate::sync::{AtomicBool, AtomicIsize, AtomicU64, Ordering::*};
 
