@@ -16,7 +16,7 @@ const WIDEST: f64 = 0.1;
 /// would find a difference where there is none; at 99 %, one in thirty.
 const CONFIDENCE: f64 = 0.99;
 /// Rounds at which the interval is narrower than the whole range.
-pub const ROUNDS: usize = 15;
+pub const ROUNDS: usize = 25;
 /// How far the measured addition may be off: the library's own call and clock reading count as well.
 const TOLERANCE: f64 = 0.25;
 
@@ -61,7 +61,7 @@ fn same_library_twice(
             "low=16",
             "high=1024",
             "queue=4096",
-            "ops=1000000",
+            "ops=4000000",
         ],
         &[
             "crossing",

@@ -155,6 +155,7 @@ mod tests {
         assert_eq!(of(15), (4.0, 12.0));
         assert_eq!(of(20), (6.0, 15.0));
         assert_eq!(median_interval(&values(15), 0.99), (3.0, 13.0));
+        assert_eq!(median_interval(&values(25), 0.99), (6.0, 20.0));
     }
 
     #[test]
