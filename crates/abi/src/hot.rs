@@ -68,14 +68,16 @@ macro_rules! allocating {
     )*};
 }
 
+/// `slow`: where to go when the block is not plainly out; it gets the first argument, and the second if that is
+/// not in the scratch register.
 #[cfg(target_arch = "x86_64")]
 macro_rules! freeing {
-    ($($symbol:ident $form:literal;)*) => {$(
+    ($slow:ident $half:literal $whole:literal: $($symbol:ident $form:literal;)*) => {$(
         #[doc = concat!("`", $form, "`")]
         ///
         /// # Safety
         /// `ptr` is null or a live object that nothing uses afterwards. Further arguments (size, alignment, nothrow
-        /// tag) are not read: the page map knows.
+        /// tag) are not read here: the page map knows. `safety:hardened` compares sizes, in the slow path.
         #[allow(non_snake_case)]
         #[unsafe(naked)]
         #[unsafe(no_mangle)]
@@ -90,13 +92,13 @@ macro_rules! freeing {
                 "mov rax, qword ptr [r8 + rdx*8 - {map}]",   // page-map entry
                 "movzx ecx, al",                             // class, 0: not a slab
                 "mov edx, dword ptr [r8 + rcx*4]",           // reciprocal, 0 of class 0
-                "movzx esi, di",
-                "imul rsi, rdx",
-                "cmp esi, edx",
+                concat!("movzx ", $half, ", di"),
+                concat!("imul ", $whole, ", rdx"),
+                concat!("cmp ", $half, ", edx"),
                 "jae 2f",                                    // not the start of a block
-                "shr rsi, 32",
+                concat!("shr ", $whole, ", 32"),
                 "shr rax, 32",
-                "lea rax, [rsi + rax*8]",
+                concat!("lea rax, [", $whole, " + rax*8]"),
                 "cmp byte ptr [r8 + rax], 0",
                 "jne 2f",                                    // not OUT: free already
                 "mov byte ptr [r8 + rax], {free}",
@@ -114,7 +116,7 @@ macro_rules! freeing {
                 sizes = const aethalloc_core::space::SIZES_AT,
                 budget = const aethalloc_core::thread::tls::BUDGET_AT,
                 free = const aethalloc_core::span::slab::FREE,
-                slow = sym front::deallocate_slow,
+                slow = sym front::$slow,
                 stock = sym aethalloc_core::thread::stock::take_stock,
             )
         }
@@ -135,7 +137,19 @@ macro_rules! allocating {
 
 #[cfg(not(target_arch = "x86_64"))]
 macro_rules! freeing {
-    ($($symbol:ident $form:literal;)*) => {$(
+    (deallocate_sized_slow $half:literal $whole:literal: $($symbol:ident $form:literal;)*) => {$(
+        #[doc = concat!("`", $form, "`")]
+        ///
+        /// # Safety
+        /// `ptr` is null or a live object of `size` bytes that nothing uses afterwards.
+        #[allow(non_snake_case)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $symbol(ptr: *mut u8, size: usize) {
+            // SAFETY: the caller's promise.
+            unsafe { front::deallocate_sized(ptr, size) }
+        }
+    )*};
+    (deallocate_slow $half:literal $whole:literal: $($symbol:ident $form:literal;)*) => {$(
         #[doc = concat!("`", $form, "`")]
         ///
         /// # Safety
@@ -156,6 +170,7 @@ allocating! {
 }
 
 freeing! {
+    deallocate_slow "esi" "rsi":
     free "void free(void *ptr)";
     _ZdlPv "operator delete(void*)";
     _ZdaPv "operator delete[](void*)";
@@ -165,11 +180,15 @@ freeing! {
     _ZdaPvSt11align_val_t "operator delete[](void*, std::align_val_t)";
     _ZdlPvSt11align_val_tRKSt9nothrow_t "operator delete(void*, std::align_val_t, const std::nothrow_t&)";
     _ZdaPvSt11align_val_tRKSt9nothrow_t "operator delete[](void*, std::align_val_t, const std::nothrow_t&)";
+    free_aligned_sized "void free_aligned_sized(void *ptr, size_t alignment, size_t size)";
+    cfree "void cfree(void *ptr)";
+}
+
+freeing! {
+    deallocate_sized_slow "r10d" "r10":
     _ZdlPvm "operator delete(void*, size_t)";
     _ZdaPvm "operator delete[](void*, size_t)";
     _ZdlPvmSt11align_val_t "operator delete(void*, size_t, std::align_val_t)";
     _ZdaPvmSt11align_val_t "operator delete[](void*, size_t, std::align_val_t)";
     free_sized "void free_sized(void *ptr, size_t size)";
-    free_aligned_sized "void free_aligned_sized(void *ptr, size_t alignment, size_t size)";
-    cfree "void cfree(void *ptr)";
 }

@@ -4,7 +4,7 @@
 //! they make a backend active. The library and `aethalloc doctor` decide by this file, from facts that each reads for itself.
 
 /// Values of option `safety`, in the order of [`Profile`].
-pub const PROFILES: [&str; 2] = ["off", "guard"];
+pub const PROFILES: [&str; 3] = ["off", "guard", "hardened"];
 
 /// Values of option `guard_pages`, in the order of [`GuardPages`].
 pub const GUARD_PAGES: [&str; 3] = ["auto", "protect", "off"];
@@ -17,6 +17,8 @@ pub enum Profile {
     Off = 0,
     /// Guard pages behind sampled and large objects.
     Guard = 1,
+    /// Every object checked.
+    Hardened = 2,
 }
 
 impl Profile {
@@ -24,6 +26,7 @@ impl Profile {
     pub const fn of(value: usize) -> Profile {
         match value {
             1 => Profile::Guard,
+            2 => Profile::Hardened,
             _ => Profile::Off,
         }
     }
@@ -59,6 +62,8 @@ pub enum Backend {
     Checks,
     /// Pages that fault.
     Guard,
+    /// Canaries, zeroed and delayed reuse: software, at every object.
+    Hardened,
     /// Arm memory tagging.
     Mte,
     /// x86 protection keys on the allocator's own data.
@@ -70,9 +75,10 @@ pub enum Backend {
 }
 
 /// All of them, in the order in which they are shown.
-pub const BACKENDS: [Backend; 6] = [
+pub const BACKENDS: [Backend; 7] = [
     Backend::Checks,
     Backend::Guard,
+    Backend::Hardened,
     Backend::Mte,
     Backend::Pkey,
     Backend::PointerBits,
@@ -85,6 +91,7 @@ impl Backend {
         match self {
             Backend::Checks => "checks",
             Backend::Guard => "guard",
+            Backend::Hardened => "hardened",
             Backend::Mte => "mte",
             Backend::Pkey => "pkey",
             Backend::PointerBits => "pointer bits",
@@ -98,6 +105,9 @@ impl Backend {
             Backend::Checks => "double, interior and foreign frees end the process",
             Backend::Guard => {
                 "accesses behind large and around sampled objects fault, and after the free of sampled ones"
+            }
+            Backend::Hardened => {
+                "writes behind objects and after free are found at free, reuse or exit; sizes and foreign frees are checked"
             }
             Backend::Mte => "accesses outside an object's granules, or after its free, fault",
             Backend::Pkey => "stray writes into the allocator's descriptors fault",
@@ -207,7 +217,21 @@ pub const fn verdict(
                     }
                     (true, ..) => "by pages without access, as guard_pages:protect asks",
                     (false, ..) if wanted => "guard_pages:off",
-                    _ => "safety:guard turns it on",
+                    _ => "safety:guard or safety:hardened turns it on",
+                },
+            }
+        }
+        Backend::Hardened => {
+            let wanted = matches!(profile, Profile::Hardened);
+            Verdict {
+                cpu: true,
+                kernel: true,
+                wanted,
+                active: wanted,
+                reason: if wanted {
+                    "needs nothing; with guard pages as above"
+                } else {
+                    "safety:hardened turns it on"
                 },
             }
         }

@@ -5,6 +5,8 @@
 
 use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
 use crate::violation::{self, Line, Verb};
+use aethalloc_base::options::Key;
+use aethalloc_base::safety::Profile;
 use core::ptr::null_mut;
 
 /// `free`.
@@ -47,7 +49,7 @@ pub fn rule_out() {
 /// Ends the process if nobody can own `p`.
 fn judge(verb: Verb, p: usize) {
     let holds = HOLDS.load(Acquire);
-    if !POSSIBLE.load(Relaxed) {
+    if !POSSIBLE.load(Relaxed) || crate::config::get(Key::safety) == Profile::Hardened as usize {
         violation::not_ours(verb, p);
     }
     if !holds.is_null() {

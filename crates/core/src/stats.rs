@@ -86,7 +86,7 @@ pub fn snapshot() -> Stats {
         out += c.out as u64;
         i += 1;
     }
-    s.allocated = out_bytes + large_bytes + crate::guard::sampled::live_bytes();
+    s.allocated = out_bytes + large_bytes + crate::guard::live_bytes();
     s.allocated_large = large_bytes;
     s.large_count = large_count;
     s.active = pages.used;

@@ -141,10 +141,55 @@ pub fn interior(verb: Verb, p: usize, size: usize) -> ! {
         .abort()
 }
 
+/// Byte `at` of the free block of `size` bytes at `p` is not as it was left.
+#[cold]
+#[inline(never)]
+pub fn written_while_free(p: usize, size: usize, at: usize) -> ! {
+    Line::new()
+        .text("write into the free block of ")
+        .decimal(size)
+        .text(" bytes at ")
+        .address(p)
+        .text(": byte ")
+        .decimal(at)
+        .text(" was changed")
+        .abort()
+}
+
+/// A block of size class `size` that was never handed out was freed or resized.
+#[cold]
+#[inline(never)]
+pub fn never_allocated(verb: Verb, p: usize, size: usize) -> ! {
+    Line::new()
+        .text("invalid ")
+        .text(verb.name())
+        .text(" of ")
+        .address(p)
+        .text(" (never allocated, size class ")
+        .decimal(size)
+        .text(")")
+        .abort()
+}
+
+/// An object of `size` bytes was freed as one of `said` bytes.
+#[cold]
+#[inline(never)]
+pub fn wrong_size(p: usize, size: usize, said: usize) -> ! {
+    Line::new()
+        .text("invalid free of ")
+        .address(p)
+        .text(" (an object of ")
+        .decimal(size)
+        .text(" bytes freed as one of ")
+        .decimal(said)
+        .text(")")
+        .abort()
+}
+
 /// Bytes around an object of `size` bytes were changed; `at` is the first.
 #[cold]
 #[inline(never)]
-pub fn overflow(p: usize, size: usize, at: usize) -> ! {
+pub fn overflow(p: usize, size: usize, at: usize, when: &str) -> ! {
     let line = Line::new().text("overflow: byte ");
     let line = if at < p {
         line.text("-").decimal(p - at)
@@ -155,7 +200,9 @@ pub fn overflow(p: usize, size: usize, at: usize) -> ! {
         .decimal(size)
         .text(" bytes at ")
         .address(p)
-        .text(" was changed (found at free)")
+        .text(" was changed (found ")
+        .text(when)
+        .text(")")
         .abort()
 }
 

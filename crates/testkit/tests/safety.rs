@@ -244,3 +244,143 @@ fn guard_without_guard_regions_is_well() {
         )
     });
 }
+
+const HARDENED: [&str; 2] = ["safety:hardened", "safety:hardened,guard_pages:protect"];
+const HARDENED_DOES: [&str; 3] = ["guarded", "quarantined", "checked"];
+
+#[test]
+fn hardened_is_well() {
+    test_library(|| all_is_well("safety:hardened", &HARDENED_DOES));
+}
+
+#[test]
+fn hardened_without_guard_regions_is_well() {
+    test_library(|| all_is_well("safety:hardened,guard_pages:protect", &HARDENED_DOES));
+}
+
+#[test]
+fn hardened_without_guard_pages_is_well() {
+    test_library(|| all_is_well("safety:hardened,guard_pages:off", &HARDENED_DOES[1..]));
+}
+
+#[test]
+fn hardened_finds_writes_behind_objects_at_the_free() {
+    test_library(|| {
+        let program = Source::c("misuse_overflow").build()?;
+        for conf in HARDENED {
+            for size in [1, 8, 24, 56, 64, 1000, 1024, 29000, 100_000] {
+                let run = program
+                    .preloaded()
+                    .arg(size.to_string())
+                    .arg("1")
+                    .arg("store");
+                let line = format!(
+                    "aethalloc: overflow: byte {size} of the object of {size} bytes at 0x[0-9a-f]+ was changed \\(found at free\\)"
+                );
+                under(run, conf).finish().aborted_with(&line);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn hardened_finds_writes_after_free_at_exit_or_reuse() {
+    test_library(|| {
+        let program = Source::c("misuse_use_after_free").build()?;
+        for others in [None, Some("3000")] {
+            for size in [8, 24, 64, 1000, 1024, 20000] {
+                let run = program.preloaded().arg(size.to_string()).arg("write");
+                let run = match others {
+                    Some(others) => run.arg(others),
+                    None => run,
+                };
+                let line = format!(
+                    "aethalloc: write into the free block of [0-9]+ bytes at 0x[0-9a-f]+: byte {} was changed",
+                    size / 2
+                );
+                under(run, "safety:hardened").finish().aborted_with(&line);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn hardened_compares_the_size_of_a_sized_delete() {
+    test_library(|| {
+        let program = Source::cpp("misuse_delete_size").build()?;
+        for (size, said) in [("24", "16"), ("24", "32"), ("100000", "99999")] {
+            for form in ["one", "array", "aligned"] {
+                let run = program.preloaded().arg(size).arg(said).arg(form);
+                let line = format!(
+                    "aethalloc: invalid free of 0x[0-9a-f]+ \\(an object of {size} bytes freed as one of {said}\\)"
+                );
+                under(run, "safety:hardened").finish().aborted_with(&line);
+            }
+        }
+        // The right size is right.
+        let run = program.preloaded().arg("24").arg("24").arg("one");
+        under(run, "safety:hardened").finish().succeeded();
+        Ok(())
+    });
+}
+
+#[test]
+fn hardened_takes_foreign_frees_for_misuse() {
+    test_library(|| {
+        let run = Source::c("misuse_free_stack").build()?.preloaded();
+        under(run, "safety:hardened").finish().aborted_with(
+            "aethalloc: invalid free of 0x[0-9a-f]+ \\(not allocated by aethalloc\\)",
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn hardened_finds_every_second_free_at_once() {
+    test_library(|| {
+        for name in [
+            "misuse_double_free",
+            "misuse_double_free_interleaved",
+            "misuse_double_free_late",
+            "misuse_double_free_remote",
+            "misuse_double_free_after_thread",
+        ] {
+            let program = Source::c(name).build()?;
+            for size in ["16", "100", "1000", "20000", "1048576"] {
+                if size == "1048576" && name.ends_with("late") {
+                    continue;
+                }
+                let finished = under(program.preloaded().arg(size), "safety:hardened").finish();
+                assert!(
+                    finished.died_of_abort(),
+                    "{}",
+                    finished.describe("was to abort")
+                );
+                says(&finished, "double free of 0x", &[]);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Freed blocks are handed out in an order that nobody can tell.
+#[test]
+fn hardened_hands_out_slots_in_random_order() {
+    test_library(|| {
+        let program = Source::c("safety_order").build()?;
+        let order = |conf: &str| -> Result<String, Missing> {
+            let run = under(program.preloaded().arg("64").arg("40"), conf);
+            Ok(run.finish().succeeded().stdout)
+        };
+        let (first, second) = (order("safety:hardened")?, order("safety:hardened")?);
+        assert_ne!(first, second, "the same order twice");
+        assert_eq!(
+            order("")?,
+            order("")?,
+            "the default's order is the same each time"
+        );
+        Ok(())
+    });
+}

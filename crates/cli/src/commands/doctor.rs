@@ -143,6 +143,7 @@ fn observed(backend: Backend, mut v: Verdict, trial: Option<&Trial>) -> Verdict 
         (_, None) => false,
         (Backend::Checks, Some(_)) => true,
         (Backend::Guard, Some(t)) => t.safety != "off" && t.guards != "none",
+        (Backend::Hardened, Some(t)) => t.safety == "hardened",
         _ => v.active,
     };
     if seen != v.active {
@@ -205,7 +206,7 @@ mod tests {
         assert!(row(Some(&silent), Profile::Guard, "guard").starts_with("yes yes yes no "));
         assert_eq!(
             row(Some(&silent), Profile::Off, "guard"),
-            "yes yes no no safety:guard turns it on"
+            "yes yes no no safety:guard or safety:hardened turns it on"
         );
         assert_eq!(
             row(None, Profile::Guard, "checks"),

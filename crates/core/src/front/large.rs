@@ -3,7 +3,7 @@
 //! Cost: the page heap's lock (~50 ns) and the page faults of what is touched. `realloc` grows in place where the next
 //! units are free, else moves pages instead of bytes from `MOVE_BYTES` on.
 
-use crate::guard::sampled::Sampled;
+use crate::guard::sampled::{self, Sampled};
 use crate::guard::{self, Objects};
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
@@ -37,6 +37,12 @@ pub fn stats() -> (usize, usize, u64) {
 pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     if guard::is_sampling() && align == UNIT && size > SMALL_MAX && guard::due_large() {
         let p = Sampled::allocate(size, zeroed);
+        if !p.is_null() {
+            return p;
+        }
+    }
+    if guard::is_hardened() && align == UNIT {
+        let p = sampled::allocate(size, zeroed, true);
         if !p.is_null() {
             return p;
         }

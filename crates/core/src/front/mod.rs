@@ -7,8 +7,9 @@ mod fast;
 pub mod large;
 pub mod small;
 
-use crate::guard::Objects;
+use crate::guard::hardened::Hardened;
 use crate::guard::sampled::Sampled;
+use crate::guard::{self, Objects};
 use crate::space::entry::Kind;
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{OUT, shape};
@@ -19,7 +20,7 @@ use aethalloc_base::class::{self, SMALL_MAX};
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 
 pub use fast::{allocate, allocate_or, deallocate};
-pub use small::{allocate_slow, deallocate_slow};
+pub use small::{allocate_slow, deallocate_sized_slow, deallocate_slow};
 
 /// As [`allocate`], every byte zero.
 #[inline]
@@ -40,7 +41,12 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
     if align <= GRANULE {
         return allocate(size);
     }
-    if align <= PAGE {
+    if guard::is_hardened() && align <= PAGE {
+        let p = Hardened::allocate_aligned(size, align);
+        if !p.is_null() {
+            return p;
+        }
+    } else if align <= PAGE {
         let c = class::class_of_aligned(size, align);
         if c != 0 {
             return allocate(class::size(c));
@@ -68,6 +74,12 @@ pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
             old
         }
         Found::Sampled(old) => old,
+        Found::Hardened(slab, old) => {
+            if Hardened::resize(slab, p, size) {
+                return ptr;
+            }
+            old
+        }
         Found::Large(unit, pages, guarded) => {
             if size > SMALL_MAX && large::resize(unit, pages, guarded, size) {
                 return ptr;
@@ -92,13 +104,16 @@ pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
     new
 }
 
-/// `free` by a caller that knows the size it asked for. The size is ignored: the page map knows, and real programs
-/// delete through a base type.
+/// `free` by a caller that knows the size it asked for. By default the size is ignored: the page map knows, and real
+/// programs delete through a base type.
 ///
 /// # Safety
 /// As [`deallocate`].
 #[inline]
-pub unsafe fn deallocate_sized(ptr: *mut u8, _size: usize) {
+pub unsafe fn deallocate_sized(ptr: *mut u8, size: usize) {
+    if guard::is_hardened() {
+        return deallocate_sized_slow(ptr, size);
+    }
     // SAFETY: the caller's promise.
     unsafe { deallocate(ptr) }
 }
@@ -113,7 +128,7 @@ pub unsafe fn usable_size(ptr: *const u8) -> usize {
     }
     match find(Verb::UsableSize, ptr.addr()) {
         Found::Foreign => foreign::usable_size(ptr),
-        Found::Block(size) | Found::Sampled(size) => size,
+        Found::Block(size) | Found::Sampled(size) | Found::Hardened(_, size) => size,
         Found::Large(_, pages, _) => pages * PAGE,
     }
 }
@@ -124,6 +139,8 @@ enum Found {
     Block(usize),
     /// Its size.
     Sampled(usize),
+    /// What describes its slab, and its size.
+    Hardened(usize, usize),
     /// Unit, pages, and whether a guard follows.
     Large(usize, usize, bool),
 }
@@ -153,12 +170,18 @@ fn find(verb: Verb, p: usize) -> Found {
         Some((_, Kind::Sampled { record })) => {
             Found::Sampled(Sampled::usable_size(record, p, verb))
         }
+        Some((_, Kind::Hardened { slab, .. })) => {
+            Found::Hardened(slab, Hardened::usable_size(slab, p, verb))
+        }
         Some((unit, _)) => small::nothing_here(verb, p, unit),
     }
 }
 
 /// The size that a request of `size` bytes at `align` really gets (`nallocx`); 0 if it cannot be served.
 pub fn good_size(size: usize, align: usize) -> usize {
+    if guard::is_hardened() && align <= UNIT && guard::sampled::serves(size) {
+        return size;
+    }
     if align <= PAGE {
         let c = class::class_of_aligned(size.max(1), align.max(GRANULE));
         if c != 0 {

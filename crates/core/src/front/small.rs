@@ -2,6 +2,7 @@
 
 use super::large;
 use crate::foreign;
+use crate::guard::hardened::Hardened;
 use crate::guard::sampled::{Record, Sampled};
 use crate::guard::{self, Objects};
 use crate::space::entry::{self, Kind};
@@ -20,6 +21,9 @@ use core::ptr::null_mut;
 #[cold]
 #[inline(never)]
 pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
+    if guard::is_hardened() && Hardened::serves(size) {
+        return Hardened::allocate(size, false);
+    }
     if size > SMALL_MAX {
         return large::allocate(size, UNIT, false);
     }
@@ -71,6 +75,18 @@ fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     p
 }
 
+/// `free` by a caller that says the object has `size` bytes: only `hardened` compares.
+#[cold]
+#[inline(never)]
+pub extern "C" fn deallocate_sized_slow(ptr: *mut u8, size: usize) {
+    let p = ptr.addr();
+    match lookup(p) {
+        Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, Some(size)),
+        Some((_, Kind::Hardened { slab, .. })) => Hardened::deallocate(slab, p, Some(size)),
+        _ => deallocate_slow(ptr),
+    }
+}
+
 /// What `free` does when the address is not plainly a block that is out.
 #[cold]
 #[inline(never)]
@@ -109,6 +125,7 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
             }
         }
         Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, None),
+        Some((_, Kind::Hardened { slab, .. })) => Hardened::deallocate(slab, p, None),
         Some((unit, _)) => nothing_here(Verb::Free, p, unit),
     }
 }
@@ -127,7 +144,10 @@ pub fn nothing_here(verb: Verb, p: usize, unit: usize) -> ! {
             Kind::Sampled { record } if u + Record::at(record).units() > unit => {
                 violation::inside_large(verb, p)
             }
-            Kind::Large { .. } | Kind::Slab { .. } | Kind::Sampled { .. } => break,
+            Kind::Large { .. }
+            | Kind::Slab { .. }
+            | Kind::Sampled { .. }
+            | Kind::Hardened { .. } => break,
             _ if u == 0 => break,
             _ => u -= 1,
         }

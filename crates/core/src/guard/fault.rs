@@ -4,12 +4,14 @@
 //! for every other fault as if we were not there. A handler that the program installs later takes our place; the fault
 //! itself does not need us. The handler runs on the thread's alternate stack if it has one.
 
+use super::hardened::heap::Slab;
 use super::sampled::Record;
 use super::{maps, pages, stack};
 use crate::space;
 use crate::space::entry::{self, Kind};
 use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
 use crate::violation::Line;
+use aethalloc_base::class;
 use aethalloc_base::safety::Profile;
 use aethalloc_base::units::{PAGE, UNIT, units_for};
 use aethalloc_sys::process;
@@ -122,6 +124,17 @@ fn report(fault: &Fault) {
             describe(fault, false, start, bytes);
             callers(fault);
         }
+        Found::Slab(size) => {
+            Line::new()
+                .text(access(fault))
+                .text(" out of bounds at ")
+                .address(fault.address)
+                .text(": in the guard behind blocks of ")
+                .decimal(size)
+                .text(" bytes")
+                .print();
+            callers(fault);
+        }
     }
 }
 
@@ -129,6 +142,8 @@ enum Found {
     Sampled(&'static Record),
     /// Address and bytes of an object with a guard.
     Large(usize, usize),
+    /// The blocks' size of a hardened slab with a guard.
+    Slab(usize),
 }
 
 /// The object whose guard covers `address`, in `unit`.
@@ -147,7 +162,12 @@ fn object_near(unit: usize, address: usize) -> Option<Found> {
                 let behind = guarded && address >= start + bytes && u + units > unit;
                 return behind.then_some(Found::Large(start, bytes));
             }
-            Kind::Slab { .. } | Kind::Freed { .. } => return None,
+            Kind::Hardened { class, slab } if u == unit => {
+                let guard = UNIT - self::pages::size();
+                let hit = address % UNIT >= guard && Slab::at(slab).is_guarded();
+                return hit.then_some(Found::Slab(class::size(class)));
+            }
+            Kind::Slab { .. } | Kind::Freed { .. } | Kind::Hardened { .. } => return None,
             Kind::None => u = u.checked_sub(1)?,
         }
     }
@@ -156,11 +176,6 @@ fn object_near(unit: usize, address: usize) -> Option<Found> {
 
 /// `aethalloc: write out of bounds at 0x7f..: 8 bytes behind the end of the object of 24 bytes at 0x7f..`
 fn describe(fault: &Fault, freed: bool, start: usize, bytes: usize) {
-    let access = match fault.write {
-        Some(true) => "write",
-        Some(false) => "read",
-        None => "access",
-    };
     let (distance, side) = if fault.address < start {
         (start - fault.address, " bytes before")
     } else if fault.address >= start + bytes {
@@ -174,7 +189,7 @@ fn describe(fault: &Fault, freed: bool, start: usize, bytes: usize) {
         " out of bounds at "
     };
     Line::new()
-        .text(access)
+        .text(access(fault))
         .text(what)
         .address(fault.address)
         .text(": ")
@@ -185,6 +200,14 @@ fn describe(fault: &Fault, freed: bool, start: usize, bytes: usize) {
         .text(" bytes at ")
         .address(start)
         .print();
+}
+
+fn access(fault: &Fault) -> &'static str {
+    match fault.write {
+        Some(true) => "write",
+        Some(false) => "read",
+        None => "access",
+    }
 }
 
 fn callers(fault: &Fault) {

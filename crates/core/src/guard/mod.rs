@@ -4,6 +4,8 @@
 //! |---|---|---|---|
 //! | `guard` | every large one | a page behind it that faults ([`pages`]) | at the access |
 //! | `guard` | sampled ones, small and large | pages of their own between pages that fault; after the free all of them fault ([`sampled`]) | at the access, small overflows at the free |
+//! | `hardened` | every small one | canary, zeroed and delayed reuse, a guard behind each slab ([`hardened`]) | at free, reuse or exit |
+//! | `hardened` | every large one | as sampled ones | at the access, small overflows at the free or exit |
 //!
 //! Called by `front` (allocation, free), `life` (start, fork, end) and `thread` (alternate stacks). The fast paths know
 //! nothing of it: a guarded object's page-map entry has class byte 0, which leaves them by their slow exit, and a sample
@@ -17,6 +19,7 @@
 //! Cost when off: one load and a branch in the slow paths. When on: see `docs/safety.md`.
 
 pub mod fault;
+pub mod hardened;
 mod maps;
 pub mod pages;
 pub mod sampled;
@@ -59,6 +62,12 @@ pub fn is_sampling() -> bool {
     PROFILE.load(Relaxed) == Profile::Guard as u8
 }
 
+/// True if every object is checked.
+#[inline]
+pub fn is_hardened() -> bool {
+    PROFILE.load(Relaxed) == Profile::Hardened as u8
+}
+
 /// Turns on what the options ask for. Called once, at start, after the options were read and the space was made.
 pub fn start() {
     let profile = Profile::of(config::get(Key::safety));
@@ -66,7 +75,11 @@ pub fn start() {
         return;
     }
     pages::start(GuardPages::of(config::get(Key::guard_pages)));
-    LEFT.store(interval(), Relaxed);
+    if profile == Profile::Hardened {
+        hardened::start();
+    } else {
+        LEFT.store(interval(), Relaxed);
+    }
     stack::start();
     fault::install();
     PROFILE.store(profile as u8, Relaxed);
@@ -77,7 +90,11 @@ const CLOSE_RATE: usize = 4096;
 
 /// Whether threads may have caches.
 pub fn allows_caches() -> bool {
-    !is_sampling() || config::get(Key::guard_rate) >= CLOSE_RATE
+    match profile() {
+        Profile::Off => true,
+        Profile::Guard => config::get(Key::guard_rate) >= CLOSE_RATE,
+        Profile::Hardened => false,
+    }
 }
 
 /// Allocations until the next sample.
@@ -147,6 +164,10 @@ pub fn name() -> &'static str {
 
 /// Called when the process ends.
 pub fn end() {
+    if is_hardened() {
+        hardened::sweep();
+        sampled::sweep();
+    }
     if profile() == Profile::Off || config::get(Key::safety_summary) == 0 {
         return;
     }
@@ -166,8 +187,14 @@ pub fn end() {
         .print();
 }
 
+/// Bytes of live objects of the kinds here.
+pub fn live_bytes() -> usize {
+    sampled::live_bytes() + hardened::live_bytes()
+}
+
 /// The locks of this module, outermost first.
 pub fn each_lock(mut f: impl FnMut(&Lock)) {
+    hardened::heap::each(|_, heap| f(&heap.lock));
     f(sampled::lock());
     f(stack::lock());
 }

@@ -9,7 +9,7 @@
 //! samples were freed.
 //!
 //! # States of a record
-//! `LIVE` -> `FREED` by the one free that wins the exchange; the record then waits in the quarantine, whose lock guards
+//! `LIVE` -> `FREED` (`SWEPT`: live, while the sweep looks at it) by the one free that wins the exchange; the record then waits in the quarantine, whose lock guards
 //! `next`. Everything else is written before the page map leads to the record.
 //!
 //! Cost: a sample costs some 10-20 us (two stacks, three or four system calls); one in 2^18 allocations that take 10 ns each is
@@ -17,7 +17,7 @@
 
 use super::pages;
 use super::stack::{self, Trace};
-use super::{COUNTS, Objects, count};
+use super::{COUNTS, Objects, count, is_sampling};
 use crate::pages::{Run, give, take};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
@@ -31,12 +31,14 @@ use core::ptr::null_mut;
 
 /// Freed samples that stay unusable.
 const KEPT: u32 = 256;
-/// Larger objects are not sampled.
+/// Larger objects are not sampled (under `hardened`, which keeps all large ones so, they are).
 const MOST: usize = 32 << 20;
 const PATTERN: u8 = 0xb7;
 
 const LIVE: u32 = 1;
 const FREED: u32 = 2;
+/// Live, and looked at by the sweep.
+const SWEPT: u32 = 3;
 
 /// What is known of a sampled object.
 #[repr(C)]
@@ -139,102 +141,11 @@ impl Objects for Sampled {
     type Place = usize;
 
     fn allocate(size: usize, zeroed: bool) -> *mut u8 {
-        let page = pages::size();
-        let length = size.max(1);
-        let Some(room) = STRICTEST.length(length) else {
-            return null_mut();
-        };
-        if page == 0 || length > MOST {
-            return null_mut();
-        }
-        let front = if size <= SMALL_MAX { page } else { 0 };
-        let bytes = room.next_multiple_of(page);
-        let Some(run) = take(units_for(front + bytes + page)) else {
-            return null_mut();
-        };
-        let Some((place, _)) = pool::take(POOL) else {
-            give(run);
-            return null_mut();
-        };
-        let start = space::address_of(run.first);
-        let body = start.wrapping_add(front);
-        let end = body.wrapping_add(bytes);
-        let total = run.units * UNIT;
-        // A small object ends before the guard, a large one begins where large ones do.
-        let at = if front == 0 {
-            0
-        } else {
-            bytes - room.next_multiple_of(STRICTEST.alignment(room).max(GRANULE))
-        };
-        let p = body.wrapping_add(at);
-        let mut guards = 0;
-        // SAFETY: parts of the run, which is ours.
-        unsafe {
-            if zeroed && !run.clean {
-                p.write_bytes(0, length);
-            }
-            guards += u32::from(pages::put(start, front));
-            guards += u32::from(pages::put(end, total - front - bytes));
-        }
-        // SAFETY: the place is ours and large enough; all-zero is a valid record.
-        let r = unsafe {
-            place.as_ptr().write_bytes(0, size_of::<Record>());
-            &*place.as_ptr().cast::<Record>()
-        };
-        r.address.store(p.addr(), Relaxed);
-        r.length.store(length, Relaxed);
-        r.body.store(body.addr(), Relaxed);
-        r.body_bytes.store(bytes, Relaxed);
-        r.unit.store(run.first as u32, Relaxed);
-        r.units.store(run.units as u32, Relaxed);
-        r.state.store(LIVE, Relaxed);
-        r.guards.store(guards, Relaxed);
-        stack::record(&r.allocated);
-        for margin in r.margins() {
-            // SAFETY: inside the body.
-            unsafe { body.add(margin.start).write_bytes(PATTERN, margin.len()) };
-        }
-        let offset = place.as_ptr().addr() - meta::base().addr();
-        for u in named_units(&run, front) {
-            entry::store(u, Kind::Sampled { record: offset });
-        }
-        LIVE_BYTES.fetch_add(length, Relaxed);
-        count(&COUNTS.sampled);
-        if guards > 0 {
-            count(&COUNTS.guarded);
-        }
-        p
+        allocate(size, zeroed, size > SMALL_MAX)
     }
 
-    fn deallocate(record: usize, p: usize, _size: Option<usize>) {
-        let r = Record::at(record);
-        if p != r.address() {
-            super::fault::history(r);
-            violation::interior(Verb::Free, p, r.length());
-        }
-        // ORDERING: AcqRel: of two frees one wins, after the object's last use.
-        if r.state
-            .compare_exchange(LIVE, FREED, AcqRel, Relaxed)
-            .is_err()
-        {
-            super::fault::history(r);
-            violation::double_free(p, r.length());
-        }
-        stack::record(&r.freed);
-        count(&COUNTS.checked);
-        if let Some(at) = r.damage() {
-            super::fault::history(r);
-            violation::overflow(p, r.length(), at);
-        }
-        LIVE_BYTES.fetch_sub(r.length(), Relaxed);
-        let (body, bytes) = r.body();
-        // SAFETY: the object's own pages; it ends here.
-        if unsafe { pages::put(body, bytes) } {
-            r.guards.fetch_add(1, Relaxed);
-        }
-        if let Some(oldest) = keep(r) {
-            release(oldest);
-        }
+    fn deallocate(record: usize, p: usize, size: Option<usize>) {
+        free(record, p, size);
     }
 
     fn usable_size(record: usize, p: usize, verb: Verb) -> usize {
@@ -248,6 +159,151 @@ impl Objects for Sampled {
             violation::interior(verb, p, r.length());
         }
         r.length()
+    }
+}
+
+/// Whether an object of `size` bytes can be placed so.
+pub fn serves(size: usize) -> bool {
+    let most = if is_sampling() { MOST } else { usize::MAX };
+    let room = STRICTEST.length(size.max(1));
+    size <= most && room.is_some_and(|room| STRICTEST.alignment(room) <= UNIT)
+}
+
+/// An object of `size` bytes in a run of its own; `at_start`: where the run begins, else just before a guard. Null without guard
+/// pages, without memory, and for objects that are too large to be placed so.
+pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
+    // Without guard pages, `hardened` still has the pattern.
+    let page = match pages::size() {
+        0 if !is_sampling() => space::os_page(),
+        page => page,
+    };
+    let length = size.max(1);
+    let Some(room) = STRICTEST.length(length) else {
+        return null_mut();
+    };
+    if page == 0 || !serves(size) {
+        return null_mut();
+    }
+    let front = if at_start { 0 } else { page };
+    let bytes = room.next_multiple_of(page);
+    let Some(run) = take(units_for(front + bytes + page)) else {
+        return null_mut();
+    };
+    let Some((place, _)) = pool::take(POOL) else {
+        give(run);
+        return null_mut();
+    };
+    let start = space::address_of(run.first);
+    let body = start.wrapping_add(front);
+    let end = body.wrapping_add(bytes);
+    let total = run.units * UNIT;
+    // A small object ends before the guard, a large one begins where large ones do.
+    let at = if front == 0 {
+        0
+    } else {
+        bytes - room.next_multiple_of(STRICTEST.alignment(room).max(GRANULE))
+    };
+    let p = body.wrapping_add(at);
+    let mut guards = 0;
+    // SAFETY: parts of the run, which is ours.
+    unsafe {
+        if zeroed && !run.clean {
+            p.write_bytes(0, length);
+        }
+        guards += u32::from(pages::put(start, front));
+        guards += u32::from(pages::put(end, total - front - bytes));
+    }
+    // SAFETY: the place is ours and large enough; all-zero is a valid record.
+    let r = unsafe {
+        place.as_ptr().write_bytes(0, size_of::<Record>());
+        &*place.as_ptr().cast::<Record>()
+    };
+    r.address.store(p.addr(), Relaxed);
+    r.length.store(length, Relaxed);
+    r.body.store(body.addr(), Relaxed);
+    r.body_bytes.store(bytes, Relaxed);
+    r.unit.store(run.first as u32, Relaxed);
+    r.units.store(run.units as u32, Relaxed);
+    r.state.store(LIVE, Relaxed);
+    r.guards.store(guards, Relaxed);
+    if is_sampling() {
+        stack::record(&r.allocated);
+    }
+    for margin in r.margins() {
+        // SAFETY: inside the body.
+        unsafe { body.add(margin.start).write_bytes(PATTERN, margin.len()) };
+    }
+    let offset = place.as_ptr().addr() - meta::base().addr();
+    for u in named_units(&run, front) {
+        entry::store(u, Kind::Sampled { record: offset });
+    }
+    LIVE_BYTES.fetch_add(length, Relaxed);
+    count(&COUNTS.sampled);
+    if guards > 0 {
+        count(&COUNTS.guarded);
+    }
+    p
+}
+
+fn free(record: usize, p: usize, size: Option<usize>) {
+    let r = Record::at(record);
+    if p != r.address() {
+        super::fault::history(r);
+        violation::interior(Verb::Free, p, r.length());
+    }
+    // ORDERING: AcqRel: of two frees one wins, after the object's last use.
+    while let Err(other) = r.state.compare_exchange(LIVE, FREED, AcqRel, Relaxed) {
+        if other != SWEPT {
+            super::fault::history(r);
+            violation::double_free(p, r.length());
+        }
+        aethalloc_sys::process::yield_now();
+    }
+    if is_sampling() {
+        stack::record(&r.freed);
+    } else if let Some(said) = size.filter(|said| *said != r.length()) {
+        violation::wrong_size(p, r.length(), said);
+    }
+    count(&COUNTS.checked);
+    if let Some(at) = r.damage() {
+        super::fault::history(r);
+        violation::overflow(p, r.length(), at, "at free");
+    }
+    LIVE_BYTES.fetch_sub(r.length(), Relaxed);
+    let (body, bytes) = r.body();
+    // SAFETY: the object's own pages; it ends here.
+    unsafe {
+        if pages::put(body, bytes) {
+            r.guards.fetch_add(1, Relaxed);
+        } else {
+            let _ = aethalloc_sys::memory::discard(body, bytes);
+        }
+    }
+    if let Some(oldest) = keep(r) {
+        release(oldest);
+    }
+}
+
+/// Checks what lies around every live object.
+pub fn sweep() {
+    let mut u = space::first_unit();
+    while u < crate::pages::top_unit() {
+        if let Kind::Sampled { record } = entry::load(u) {
+            let r = Record::at(record);
+            // ORDERING: Acquire and Release: a free waits until the object was looked at.
+            if r.state
+                .compare_exchange(LIVE, SWEPT, Acquire, Relaxed)
+                .is_ok()
+            {
+                count(&COUNTS.checked);
+                if let Some(at) = r.damage() {
+                    super::fault::history(r);
+                    violation::overflow(r.address(), r.length(), at, "at exit");
+                }
+                r.state.store(LIVE, Release);
+            }
+        }
+        u += 1;
     }
 }
 

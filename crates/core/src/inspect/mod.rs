@@ -48,8 +48,10 @@ pub fn check() -> Result<Census, Broken> {
     let mut covered = 0;
     for u in space::first_unit()..pages::top_unit() {
         let end = match entry::load(u) {
-            // What a sampled object holds counts as unclaimed.
-            Kind::None | Kind::Freed { .. } | Kind::Sampled { .. } => continue,
+            // What a sampled or hardened object holds counts as unclaimed.
+            Kind::None | Kind::Freed { .. } | Kind::Sampled { .. } | Kind::Hardened { .. } => {
+                continue;
+            }
             Kind::Slab { class, part, .. } => {
                 census.slab_units += 1;
                 if part == 0 {

@@ -7,6 +7,7 @@
 //! | length in 4 KiB pages   | bits        | LARGE   | 0      |   first unit of a large object; bit 16 MOVED, bit 17 GUARDED
 //! | 0                       | class       | FREED   | 0      |   a slab of the class was here (for the report of a late free)
 //! | record / 8 in meta      | 0           | SAMPLED | 0      |   a sampled object (`guard::sampled`): its first unit, or all of a small one's
+//! | slab / 8 in meta        | class       | HARDENED| 0     |   a slab of `guard::hardened`
 //! | 0                                                      |   nothing begins here (free, inside a large object, metadata)
 //! ```
 //! The state bytes are those of the entry's own unit, so that `free` needs nothing but the entry and the address.
@@ -27,6 +28,7 @@ const MOVED: u64 = 1 << 16;
 /// A large object with a guard behind it.
 const GUARDED: u64 = 1 << 17;
 const SAMPLED: u64 = 4 << 8;
+const HARDENED: u64 = 5 << 8;
 /// Bytes of the map made writable at a time: 512 MiB of heap.
 const PIECE: usize = 64 << 10;
 
@@ -65,6 +67,13 @@ pub enum Kind {
     Sampled {
         /// Offset of its record from the metadata's start.
         record: usize,
+    },
+    /// A slab of `guard::hardened`.
+    Hardened {
+        /// Its class.
+        class: Class,
+        /// Offset of what describes it from the metadata's start.
+        slab: usize,
     },
 }
 
@@ -118,6 +127,10 @@ pub fn load(u: usize) -> Kind {
             guarded: e & GUARDED != 0,
         },
         0 if e & 0xff00 == SAMPLED => Kind::Sampled { record: state },
+        0 if e & 0xff00 == HARDENED => Kind::Hardened {
+            class: (e >> 16) as usize & 0xff,
+            slab: state,
+        },
         0 if e & 0xff00 == FREED => Kind::Freed {
             class: (e >> 16) as usize & 0xff,
         },
@@ -146,6 +159,7 @@ pub fn store(u: usize, kind: Kind) {
         } => (state as u64 / 8) << 32 | (part as u64) << 24 | (class as u64) << 16 | SLOW,
         Kind::Large { pages, guarded } => large(pages, guarded),
         Kind::Sampled { record } => (record as u64 / 8) << 32 | SAMPLED,
+        Kind::Hardened { class, slab } => (slab as u64 / 8) << 32 | (class as u64) << 16 | HARDENED,
         Kind::Freed { class } => (class as u64) << 16 | FREED,
     };
     if let Some(w) = word(u) {

@@ -15,8 +15,8 @@ use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 
 /// Sizes served, ascending; each a multiple of 64.
-pub const SIZES: [usize; 15] = [
-    128, 192, 256, 320, 384, 448, 576, 704, 768, 896, 1088, 1472, 2112, 3328, 4160,
+pub const SIZES: [usize; 16] = [
+    128, 192, 256, 320, 384, 448, 576, 704, 768, 896, 1088, 1472, 2112, 3328, 4160, 4672,
 ];
 
 /// The pool that serves `bytes`.

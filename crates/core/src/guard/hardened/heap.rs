@@ -1,0 +1,413 @@
+//! The slabs of hardened objects: slots in random order, a guard behind each slab, freed blocks kept back for a while.
+//!
+//! ```text
+//! heap (one for each class, four times: threads are spread over them)
+//!   partial -> slab -> slab …           quarantine: ring of freed blocks, oldest leaves first
+//! slab, one unit: | block | block | …… | not opened yet | guard page |
+//! ```
+//! A slab's blocks are opened page by page: a free one among the opened is chosen at random, so that few pages are touched.
+//!
+//! # Roles
+//! The heap's lock guards lists, bits, counts and the ring. State bytes are atomic: whoever moves one from LIVE owns
+//! the block's end.
+//!
+//! # States of a block
+//! ```text
+//! NEW --take--> BUSY --hand out--> LIVE --free wins--> BUSY --zeroed--> FREED --take--> BUSY …
+//! ```
+//! A block that is NEW or FREED is all zero: [`Heap::take`]'s caller checks that.
+
+use super::super::{COUNTS, count, pages};
+use crate::pages::{Run, give, take};
+use crate::space::entry::{self, Kind};
+use crate::space::{self, meta, pool};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use aethalloc_base::class::{self, Class};
+use aethalloc_base::units::UNIT;
+use aethalloc_sys::lock::Lock;
+use core::ptr::null_mut;
+
+/// Never handed out.
+pub const NEW: u8 = 0;
+/// Handed out.
+pub const LIVE: u8 = 1;
+/// Between states: somebody owns it.
+pub const BUSY: u8 = 2;
+/// Freed: in the quarantine or in its slab.
+pub const FREED: u8 = 3;
+
+const SHARDS: usize = 4;
+const RING: usize = 224;
+
+/// What describes a slab.
+#[repr(C, align(64))]
+pub struct Slab {
+    /// Zero: slabs share their pools with descriptors whose first word is a claim.
+    _no_claim: u64,
+    next: AtomicPtr<Slab>,
+    prev: AtomicPtr<Slab>,
+    heap: AtomicPtr<Heap>,
+    unit: AtomicU32,
+    class: AtomicU32,
+    /// Blocks opened, of `limit`.
+    opened: AtomicU32,
+    limit: AtomicU32,
+    /// Opened blocks that are in the slab.
+    free: AtomicU32,
+    guarded: AtomicU8,
+    listed: AtomicU8,
+}
+const HEAD: usize = 64;
+const _: () = assert!(size_of::<Slab>() == HEAD);
+
+/// Bytes of a block; never 0, so that nothing here can panic.
+pub const fn size(c: Class) -> usize {
+    let size = class::size(c);
+    if size < 16 { 16 } else { size }
+}
+
+/// Blocks in a unit.
+const fn per_unit(c: Class) -> usize {
+    UNIT / size(c)
+}
+
+/// Words of a slab's bits.
+const fn words(c: Class) -> usize {
+    per_unit(c).div_ceil(64)
+}
+
+static POOLS: [u8; class::COUNT] = {
+    let mut t = [0u8; class::COUNT];
+    let mut c = class::FIRST;
+    while c < class::COUNT {
+        t[c] = pool::pool_for(HEAD + words(c) * 8 + per_unit(c)) as u8;
+        c += 1;
+    }
+    t
+};
+
+impl Slab {
+    /// The slab that an entry leads to.
+    pub fn at(offset: usize) -> &'static Slab {
+        let p = meta::base().wrapping_add(offset).cast::<Slab>();
+        // SAFETY: an entry leads to a slab; metadata stays mapped for ever and every field is atomic.
+        unsafe { &*p }
+    }
+    /// Its class.
+    pub fn class(&self) -> Class {
+        self.class.load(Relaxed) as usize
+    }
+    fn opened(&self) -> usize {
+        self.opened.load(Relaxed) as usize
+    }
+    /// Blocks that it has room for.
+    pub fn limit(&self) -> usize {
+        self.limit.load(Relaxed) as usize
+    }
+    /// Whether its last page is a guard.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded.load(Relaxed) != 0
+    }
+    /// Where its blocks begin.
+    pub fn start(&self) -> *mut u8 {
+        space::address_of(self.unit.load(Relaxed) as usize)
+    }
+    /// Its heap.
+    pub fn heap(&self) -> &'static Heap {
+        // SAFETY: set before the slab is published; heaps stay for ever.
+        unsafe { &*self.heap.load(Relaxed) }
+    }
+    /// The number of the block that begins at `p`.
+    pub fn block_at(&self, p: usize) -> Option<usize> {
+        let (offset, size) = (p % UNIT, size(self.class()));
+        let i = offset / size;
+        (offset.is_multiple_of(size) && i < self.limit()).then_some(i)
+    }
+    /// The address of block `i`.
+    pub fn block(&self, i: usize) -> *mut u8 {
+        self.start().wrapping_add(i * size(self.class()))
+    }
+    fn after_head(&self, at: usize) -> *mut u8 {
+        core::ptr::from_ref(self)
+            .cast::<u8>()
+            .cast_mut()
+            .wrapping_add(HEAD + at)
+    }
+    fn word(&self, w: usize) -> &AtomicU64 {
+        // SAFETY: `w` is below the class's words, for which the pool place has room; the pointer keeps the metadata's
+        // provenance through `Slab::at`.
+        unsafe { &*self.after_head(w * 8).cast() }
+    }
+    /// State of block `i`.
+    pub fn state(&self, i: usize) -> &AtomicU8 {
+        let at = words(self.class()) * 8 + i;
+        // SAFETY: as in `word`.
+        unsafe { &*self.after_head(at).cast() }
+    }
+}
+
+/// The slabs of one class, and its quarantine.
+#[repr(C)]
+pub struct Heap {
+    /// Zero, as in [`Slab`].
+    _no_claim: u64,
+    /// Guards everything here and the lists, bits and counts of the slabs.
+    pub lock: Lock,
+    ring_used: AtomicU32,
+    ring_at: AtomicU32,
+    /// Blocks handed out.
+    pub live: AtomicUsize,
+    random: AtomicU64,
+    partial: AtomicPtr<Slab>,
+    ring: [AtomicUsize; RING],
+}
+const POOL: usize = pool::pool_for(size_of::<Heap>());
+
+static HEAPS: [AtomicPtr<Heap>; SHARDS * class::COUNT] =
+    [const { AtomicPtr::new(null_mut()) }; SHARDS * class::COUNT];
+
+/// Every heap there is.
+pub fn each(mut f: impl FnMut(Class, &'static Heap)) {
+    for (i, h) in HEAPS.iter().enumerate() {
+        let h = h.load(Acquire);
+        if !h.is_null() {
+            // SAFETY: heaps stay for ever.
+            f(i % class::COUNT, unsafe { &*h });
+        }
+    }
+}
+
+/// The calling thread's heap of class `c`.
+pub fn of(c: Class) -> Option<&'static Heap> {
+    let me = aethalloc_sys::lock::me() >> 12;
+    let shard = (me ^ me >> 5 ^ me >> 11) % SHARDS;
+    let slot = HEAPS.get(shard * class::COUNT + c)?;
+    let mut h = slot.load(Acquire);
+    if h.is_null() {
+        let (place, _) = pool::take(POOL)?;
+        let new = place.as_ptr().cast::<Heap>();
+        // SAFETY: the place is ours and large enough; all-zero is an empty heap.
+        unsafe {
+            place.as_ptr().write_bytes(0, size_of::<Heap>());
+            (*new)
+                .random
+                .store(aethalloc_sys::process::random() | 1, Relaxed);
+        }
+        // ORDERING: Release, pairs with the Acquire loads: the heap is made before it is seen.
+        h = match slot.compare_exchange(null_mut(), new, AcqRel, Acquire) {
+            Ok(_) => new,
+            Err(other) => {
+                // SAFETY: nobody has seen it.
+                unsafe { pool::give(place.as_ptr()) };
+                other
+            }
+        };
+    }
+    // SAFETY: heaps stay for ever.
+    Some(unsafe { &*h })
+}
+
+impl Heap {
+    /// A number for choosing slots; under the lock.
+    fn random(&self) -> u64 {
+        let mut v = self.random.load(Relaxed);
+        v ^= v << 13;
+        v ^= v >> 7;
+        v ^= v << 17;
+        self.random.store(v, Relaxed);
+        v.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A block of class `c`, BUSY: the caller's to check and to hand out.
+    pub fn take(&'static self, c: Class) -> Option<(&'static Slab, usize)> {
+        loop {
+            {
+                let _held = self.lock.take();
+                let p = self.partial.load(Relaxed);
+                if !p.is_null() {
+                    // SAFETY: a listed slab lives while the lock is held.
+                    let slab = unsafe { &*p };
+                    let i = self.choose(c, slab);
+                    slab.state(i).store(BUSY, Relaxed);
+                    self.live.fetch_add(1, Relaxed);
+                    return Some((slab, i));
+                }
+            }
+            let slab = self.fresh(c)?;
+            let _held = self.lock.take();
+            self.link(slab);
+        }
+    }
+
+    /// Takes a random block of a slab that has one; under the lock.
+    fn choose(&self, c: Class, slab: &'static Slab) -> usize {
+        let (limit, opened) = (slab.limit.load(Relaxed), slab.opened.load(Relaxed));
+        let chunk = (space::os_page() / size(c)).max(4) as u32;
+        // Opening early keeps the choice wide.
+        if slab.free.load(Relaxed) <= chunk / 2 && opened < limit {
+            let to = (opened + chunk).min(limit);
+            for i in opened as usize..to as usize {
+                slab.word(i / 64).fetch_or(1 << (i % 64), Relaxed);
+            }
+            slab.opened.store(to, Relaxed);
+            slab.free.fetch_add(to - opened, Relaxed);
+        }
+        let words = slab.opened().div_ceil(64).max(1);
+        let r = self.random();
+        let mut w = (r >> 32) as usize % words;
+        while slab.word(w).load(Relaxed) == 0 {
+            w = if w + 1 == words { 0 } else { w + 1 };
+        }
+        let turn = r as u32 % 64;
+        let bits = slab.word(w).load(Relaxed);
+        let b = (bits.rotate_right(turn).trailing_zeros() + turn) % 64;
+        slab.word(w).store(bits & !(1 << b), Relaxed);
+        slab.free.fetch_sub(1, Relaxed);
+        if slab.free.load(Relaxed) == 0 && slab.opened() as u32 == limit {
+            self.unlink(slab);
+        }
+        w * 64 + b as usize
+    }
+
+    /// Takes a zeroed block, FREED, into the quarantine; the oldest one goes back to its slab when there are too many.
+    pub fn keep(&'static self, slab: &'static Slab, i: usize, most: usize) {
+        count(&COUNTS.quarantined);
+        let p = slab.block(i).addr();
+        let empty = {
+            let _held = self.lock.take();
+            self.live.fetch_sub(1, Relaxed);
+            let room = most.clamp(1, RING);
+            let (used, at) = (
+                self.ring_used.load(Relaxed) as usize,
+                self.ring_at.load(Relaxed) as usize,
+            );
+            let Some(slot) = self.ring.get(at) else {
+                return;
+            };
+            let old = slot.swap(p, Relaxed);
+            self.ring_at.store(((at + 1) % room) as u32, Relaxed);
+            if used < room {
+                self.ring_used.store(used as u32 + 1, Relaxed);
+                return;
+            }
+            self.put(old)
+        };
+        if let Some(slab) = empty {
+            release(slab);
+        }
+    }
+
+    /// Puts a block of the quarantine back into its slab; the slab, unlisted, if that is empty now. Under the lock.
+    fn put(&self, p: usize) -> Option<&'static Slab> {
+        let Kind::Hardened { slab, .. } = entry::load(space::unit_of(p)?) else {
+            return None;
+        };
+        let slab = Slab::at(slab);
+        let i = slab.block_at(p)?;
+        slab.word(i / 64).fetch_or(1 << (i % 64), Relaxed);
+        let free = slab.free.fetch_add(1, Relaxed) + 1;
+        if slab.listed.load(Relaxed) == 0 {
+            self.link(slab);
+        }
+        let only =
+            core::ptr::eq(self.partial.load(Relaxed), slab) && slab.next.load(Relaxed).is_null();
+        if free == slab.opened.load(Relaxed) && !only {
+            self.unlink(slab);
+            entry::store(
+                slab.unit.load(Relaxed) as usize,
+                Kind::Freed {
+                    class: slab.class(),
+                },
+            );
+            return Some(slab);
+        }
+        None
+    }
+
+    fn link(&self, slab: &'static Slab) {
+        let new = core::ptr::from_ref(slab).cast_mut();
+        let old = self.partial.load(Relaxed);
+        slab.next.store(old, Relaxed);
+        slab.prev.store(null_mut(), Relaxed);
+        slab.listed.store(1, Relaxed);
+        if !old.is_null() {
+            // SAFETY: a listed slab lives while the lock is held.
+            unsafe { (*old).prev.store(new, Relaxed) };
+        }
+        self.partial.store(new, Relaxed);
+    }
+
+    fn unlink(&self, slab: &Slab) {
+        let (next, prev) = (slab.next.load(Relaxed), slab.prev.load(Relaxed));
+        // SAFETY: as in `link`.
+        unsafe {
+            if !next.is_null() {
+                (*next).prev.store(prev, Relaxed);
+            }
+            if prev.is_null() {
+                self.partial.store(next, Relaxed);
+            } else {
+                (*prev).next.store(next, Relaxed);
+            }
+        }
+        slab.listed.store(0, Relaxed);
+    }
+
+    /// A new slab, all zero.
+    fn fresh(&'static self, c: Class) -> Option<&'static Slab> {
+        let pool = *POOLS.get(c)? as usize;
+        let run = take(1)?;
+        let Some((place, _)) = pool::take(pool) else {
+            give(run);
+            return None;
+        };
+        let at = space::address_of(run.first);
+        // SAFETY: the run and the place are ours.
+        let (slab, guarded) = unsafe {
+            if !run.clean && aethalloc_sys::memory::discard(at, UNIT).is_err() {
+                at.write_bytes(0, UNIT);
+            }
+            let bytes = HEAD + words(c) * 8 + per_unit(c);
+            place.as_ptr().write_bytes(0, bytes);
+            let page = pages::size();
+            let guarded = page != 0 && page <= UNIT / 4 && pages::put(at.add(UNIT - page), page);
+            (&*place.as_ptr().cast::<Slab>(), guarded)
+        };
+        let room = UNIT - if guarded { pages::size() } else { 0 };
+        if guarded {
+            count(&COUNTS.guarded);
+        }
+        slab.heap
+            .store(core::ptr::from_ref(self).cast_mut(), Relaxed);
+        slab.unit.store(run.first as u32, Relaxed);
+        slab.class.store(c as u32, Relaxed);
+        slab.limit.store((room / size(c)) as u32, Relaxed);
+        slab.guarded.store(guarded as u8, Relaxed);
+        entry::store(
+            run.first,
+            Kind::Hardened {
+                class: c,
+                slab: place.as_ptr().addr() - meta::base().addr(),
+            },
+        );
+        Some(slab)
+    }
+}
+
+/// Ends a slab that is on no list and in no entry.
+fn release(slab: &'static Slab) {
+    let run = Run {
+        first: slab.unit.load(Relaxed) as usize,
+        units: 1,
+        clean: false,
+    };
+    let at = slab.start();
+    let page = pages::size();
+    // SAFETY: the unit is ours, and the guard was put there; the place came from its pool and nothing leads to it.
+    unsafe {
+        if slab.guarded.load(Relaxed) == 0 || pages::take_off(at.add(UNIT - page), page, 1) {
+            give(run);
+        }
+        pool::give(core::ptr::from_ref(slab).cast::<u8>().cast_mut());
+    }
+}
