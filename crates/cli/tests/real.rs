@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{aethalloc, said};
+use common::{aethalloc, folder, program, said};
 
 /// The command without `--lib`: it lies in a target folder, so it builds the library if that is not fresh.
 fn run(arguments: &[&str]) -> common::Said {
@@ -56,4 +56,27 @@ fn every_process_of_a_tree_reports() {
         let allocations: u64 = row.split_whitespace().nth(2).unwrap().parse().unwrap();
         assert!(allocations > 0, "{row}");
     }
+}
+
+/// Behind a shell nobody checked it before: the library reported it, and the summary says what it is, once.
+#[test]
+fn a_program_with_its_own_malloc_behind_a_script_is_named() {
+    const OWN: &str = "#include <stddef.h>\n#include <string.h>\n\
+        static char heap[1 << 20]; static size_t used;\n\
+        void *malloc(size_t n) { void *p = heap + used; used += (n + 15) / 16 * 16; return p; }\n\
+        void free(void *p) { (void)p; }\n\
+        void *calloc(size_t n, size_t s) { return memset(malloc(n * s), 0, n * s); }\n\
+        void *realloc(void *p, size_t n) { void *q = malloc(n); return p ? memmove(q, p, n) : q; }\n\
+        int main(void) { return malloc(9) == NULL; }\n";
+    let folder = folder();
+    let own = program(folder.path(), "own", OWN, &["-fno-builtin", "-rdynamic"]);
+    let own = own.display();
+    let done = run(&["--stats", "--", "sh", "-c", &format!("{own} && {own}")]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let line = format!("aethalloc: {own} defines malloc itself: its own allocator stays in use");
+    assert_eq!(
+        done.err.lines().filter(|l| *l == line).count(),
+        1,
+        "{done:?}"
+    );
 }

@@ -18,5 +18,23 @@ for ($round = 1; $round <= (int) $argv[1]; $round++) {
     $text = implode(',', array_map(fn ($list) => implode('', $list), $back));
     $changed = preg_replace_callback('/([a-m]+)([n-z]+)/', fn ($m) => strtoupper($m[2]) . $m[1], $text);
     usort($back, fn ($a, $b) => [count($b), implode('', $a)] <=> [count($a), implode('', $b)]);
+    // Extensions in files of their own: strings, trees and rows cross their borders.
+    $upper = mb_convert_case(mb_convert_encoding(substr($text, 0, 20000), 'UTF-16', 'UTF-8'), MB_CASE_TITLE, 'UTF-16');
+    $tree = new DOMDocument();
+    $root = $tree->appendChild($tree->createElement('items'));
+    foreach (array_slice($items, 0, 300) as $item) {
+        $node = $root->appendChild($tree->createElement('item', $item->list[0] ?? ''));
+        $node->setAttribute('name', $item->name);
+    }
+    $again = simplexml_load_string($tree->saveXML());
+    $found = (new DOMXPath($tree))->query('//item[string-length(.) > 10]')->length;
+    $db = new PDO('sqlite::memory:');
+    $db->exec('create table t (name text, n integer)');
+    $insert = $db->prepare('insert into t values (?, ?)');
+    $db->beginTransaction();
+    foreach ($items as $item) $insert->execute([$item->name, count($item->list)]);
+    $db->commit();
+    $rows = $db->query("select n, count(*), group_concat(name, '-') from t group by n order by n")->fetchAll(PDO::FETCH_NUM);
+    echo md5($upper), ' ', count($again->item), ' ', $found, ' ', md5(serialize($rows)), "\n";
     echo $round, ' ', count($items), ' ', md5($json), ' ', md5($changed), ' ', md5(serialize($back)), "\n";
 }

@@ -5,20 +5,24 @@
 //! program.rs  what a program under test is        programs/  the programs
 //! run.rs      folder and environment of a run     launch.rs  starts processes under strace
 //! trace.rs    what strace saw                     proof.rs   ... held against what the library reported
-//! table.rs    the compatibility table
+//! refused.rs  what `aethalloc run` must say about programs that the library cannot serve
+//! kept.rs     the last kept run                   table.rs   the compatibility page, written from it
 //! ```
 
 mod data;
+mod kept;
 mod launch;
 mod program;
 mod programs;
 mod proof;
+mod refused;
 mod run;
 mod table;
 mod trace;
 mod verdict;
 
 use program::{Level, Program};
+use refused::Refused;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use verdict::{Outcome, Verdict};
@@ -28,7 +32,8 @@ usage: aethalloc-programs [--quick|--full] [--library FILE] [--allow-missing] [P
   --list     names the programs
   --needs    prints the Debian packages that are missing, one a line
   --keep     keeps the folders of the runs (inputs, outputs, traces)
-  --table    also writes docs/compatibility.md";
+  --table    keeps the run: docs/compatibility.json, and docs/compatibility.md from it
+  --page     writes docs/compatibility.md from the kept run; runs nothing";
 
 struct Options {
     level: Level,
@@ -43,6 +48,7 @@ struct Options {
 enum Action {
     Run,
     Table,
+    Page,
     List,
     Needs,
 }
@@ -63,20 +69,41 @@ fn main() -> ExitCode {
             names => names.iter().any(|n| n == p.name),
         })
         .collect();
+    let refused: Vec<&Refused> = refused::ALL
+        .iter()
+        .filter(|r| match options.names.as_slice() {
+            [] => r.from <= options.level,
+            names => names.iter().any(|n| n == r.program),
+        })
+        .collect();
     match options.action {
         Action::List => {
             for program in selected {
-                println!("{:<12} {}", program.name, program.task);
+                println!("{:<18} {}", program.name, program.task);
+            }
+            for case in refused {
+                println!("{:<18} what `aethalloc run` says about it", case.program);
             }
             ExitCode::SUCCESS
         }
         Action::Needs => {
-            for package in verdict::missing(&selected) {
+            let mut packages = verdict::missing(&selected);
+            packages.extend(refused::missing(&refused));
+            packages.sort_unstable();
+            packages.dedup();
+            for package in packages {
                 println!("{package}");
             }
             ExitCode::SUCCESS
         }
-        Action::Run | Action::Table => match run_all(&selected, &options) {
+        Action::Page => match kept::read().and_then(|kept| table::write(&kept)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(line) => {
+                eprintln!("{line}");
+                ExitCode::FAILURE
+            }
+        },
+        Action::Run | Action::Table => match run_all(&selected, &refused, &options) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(line) => {
@@ -109,10 +136,15 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--list" => options.action = Action::List,
             "--needs" => options.action = Action::Needs,
             "--table" => options.action = Action::Table,
+            "--page" => options.action = Action::Page,
             "--library" => {
                 options.library = args.next().ok_or("--library: names no file")?.into();
             }
-            name if programs::ALL.iter().any(|p| p.name == name) => options.names.push(arg),
+            name if programs::ALL.iter().any(|p| p.name == name)
+                || refused::ALL.iter().any(|r| r.program == name) =>
+            {
+                options.names.push(arg);
+            }
             _ => return Err(format!("unknown argument '{arg}'\n{USAGE}")),
         }
     }
@@ -126,38 +158,78 @@ fn default_library() -> PathBuf {
     target.join("release/libaethalloc.so")
 }
 
+/// Counts of a run.
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+impl Counts {
+    /// Prints what `cargo test` would about one test. A missing tool is a failure unless that is allowed.
+    fn test(&mut self, name: &str, outcome: Result<String, Trouble>, allow_missing: bool) {
+        let word = match outcome {
+            Ok(figures) => {
+                self.passed += 1;
+                format!("ok ({figures})")
+            }
+            Err(Trouble::Missing(what)) if allow_missing => {
+                self.ignored += 1;
+                format!("ignored, missing {what}")
+            }
+            Err(Trouble::Missing(what)) => {
+                self.failed += 1;
+                format!("FAILED\n  missing {what}")
+            }
+            Err(Trouble::Failed(why)) => {
+                self.failed += 1;
+                format!("FAILED\n  {why}")
+            }
+        };
+        println!("test {name} ... {word}");
+    }
+}
+
+/// Why there is no good result.
+enum Trouble {
+    Missing(String),
+    Failed(String),
+}
+
 /// Runs the programs one after the other and prints what `cargo test` would: whether all passed.
-fn run_all(selected: &[&Program], options: &Options) -> Result<bool, String> {
+fn run_all(selected: &[&Program], refused: &[&Refused], options: &Options) -> Result<bool, String> {
     let base = tempfile::Builder::new()
         .prefix("aethalloc-programs-")
         .tempdir()
         .map_err(|e| format!("temporary folder: {e}"))?;
     let library = verdict::install(&options.library, base.path())?;
-    println!("\nrunning {} programs", selected.len());
-    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
+    println!("\nrunning {} programs", selected.len() + refused.len());
+    let mut counts = Counts::default();
+    let mut lines = Vec::new();
+    for case in refused {
+        let missing = refused::missing(&[case]);
+        let outcome = if missing.is_empty() {
+            refused::ask(case, &library, &base.path().join(case.program)).map_err(Trouble::Failed)
+        } else {
+            Err(Trouble::Missing(missing.join(" ")))
+        };
+        let told = outcome.map(|line| {
+            lines.push(line.clone());
+            line.says
+        });
+        counts.test(case.program, told, options.allow_missing);
+    }
     let mut verdicts = Vec::new();
     for program in selected {
         let folder = base.path().join(program.name);
         let outcome = verdict::judge(program, options.level, &library, &folder);
-        let word = match &outcome {
-            Outcome::Same(figures) => {
-                passed += 1;
-                format!("ok ({figures})")
-            }
-            Outcome::Missing(what) if options.allow_missing => {
-                ignored += 1;
-                format!("ignored, missing {what}")
-            }
-            Outcome::Missing(what) => {
-                failed += 1;
-                format!("FAILED\n  missing {what}")
-            }
-            Outcome::Differs(why) => {
-                failed += 1;
-                format!("FAILED\n  {why}")
-            }
+        let told = match &outcome {
+            Outcome::Same(figures) => Ok(figures.to_string()),
+            Outcome::Missing(what) => Err(Trouble::Missing(what.clone())),
+            Outcome::Differs(why) => Err(Trouble::Failed(why.clone())),
         };
-        println!("test {} ... {word}", program.name);
+        counts.test(program.name, told, options.allow_missing);
         verdicts.push(Verdict { program, outcome });
         if !options.keep {
             let _ = std::fs::remove_dir_all(&folder);
@@ -166,10 +238,15 @@ fn run_all(selected: &[&Program], options: &Options) -> Result<bool, String> {
     if options.keep {
         println!("kept: {}", base.keep().display());
     }
+    let Counts {
+        passed,
+        failed,
+        ignored,
+    } = counts;
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored\n");
     if options.action == Action::Table {
-        table::write(&verdicts)?;
+        table::write(&kept::merge(&verdicts, lines, options.level)?)?;
     }
     Ok(failed == 0)
 }

@@ -14,6 +14,15 @@ pub enum Level {
 }
 
 impl Level {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Quick => "quick",
+            Level::Normal => "normal",
+            Level::Full => "full",
+        }
+    }
+
     /// The level named `name`.
     pub fn parse(name: &str) -> Option<Level> {
         match name {

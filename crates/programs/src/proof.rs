@@ -7,7 +7,7 @@ use crate::program::{Expected, Failure, Program};
 use crate::run::Run;
 use crate::trace::{self, End, Exec};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Programs that may end without one allocation, because they do nothing.
 const IDLE: &[&str] = &["true", "false"];
@@ -82,14 +82,15 @@ fn event(line: &str) -> Result<Event, Failure> {
 
 fn hold_against(execs: &[Exec], events: &[Event], expected: &Expected) -> Result<Proof, Failure> {
     let mut proof = Proof::default();
-    let mut starts = BTreeMap::<u32, usize>::new();
+    // Executables of the images of each process, in order: for a script its interpreter.
+    let mut starts = BTreeMap::<u32, VecDeque<&str>>::new();
     let mut exits = BTreeSet::new();
     let mut names = BTreeSet::new();
     for event in events {
         match event {
             Event::Start { pid, exe } => {
                 proof.images += 1;
-                *starts.entry(*pid).or_default() += 1;
+                starts.entry(*pid).or_default().push_back(exe);
                 names.insert(exe.as_str());
             }
             Event::Fork => proof.forks += 1,
@@ -123,11 +124,9 @@ fn hold_against(execs: &[Exec], events: &[Event], expected: &Expected) -> Result
             proof.without += 1;
             continue;
         }
-        match starts.get_mut(&exec.pid) {
-            Some(left) if *left > 0 => {
-                *left -= 1;
-                let name = exec.path.rsplit('/').next().unwrap_or("");
-                let silent = SILENT.iter().chain(expected.silent).any(|s| *s == name);
+        match starts.get_mut(&exec.pid).and_then(VecDeque::pop_front) {
+            Some(exe) => {
+                let silent = SILENT.iter().chain(expected.silent).any(|s| *s == exe);
                 if exec.end == End::Exited && !exits.contains(&exec.pid) && !silent {
                     return Err(format!(
                         "process {} ({}) ended without a report from the library",

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aethalloc_base::options;
@@ -84,6 +84,7 @@ pub fn run(args: Args) -> Outcome<ExitCode> {
     if let Some(option) = stats.as_ref().and_then(StatsFile::option) {
         join(&mut conf, &option);
     }
+    let file = checked.file.clone();
     let preload = library.preload_value(env::var_os(PRELOAD).as_deref());
     let mut program = Program {
         file: checked.file,
@@ -98,7 +99,7 @@ pub fn run(args: Args) -> Outcome<ExitCode> {
         None => Err(program.replace_this_process()),
         Some(stats) => {
             let ended = program.supervise()?;
-            print_summary(&stats, &ended);
+            print_summary(&stats, &ended, &file);
             Ok(ExitCode::from(ended.code()))
         }
     }
@@ -138,9 +139,17 @@ pub fn join(list: &mut OsString, item: &OsStr) {
     list.push(item);
 }
 
-fn print_summary(stats: &StatsFile, ended: &Ended) {
+/// Prints what the library reported, and which programs beside the one that was checked bring their own allocator.
+fn print_summary(stats: &StatsFile, ended: &Ended, checked: &Path) {
     match stats.report() {
-        Ok(report) => report.summary().iter().for_each(note),
+        Ok(report) => {
+            report.summary().iter().for_each(note);
+            let programs = report.programs();
+            let started = programs.iter().filter(|p| Path::new(p) != checked);
+            started
+                .filter_map(|p| preload::own_allocator(Path::new(p)))
+                .for_each(note);
+        }
         Err(error) => note(format_args!("{}: {error}", stats.path().display())),
     }
     note(format_args!(

@@ -56,6 +56,13 @@ pub fn check(program: &OsStr, around: &Surroundings<'_>) -> Outcome<Checked> {
     Ok(Checked { file, notes })
 }
 
+/// What to tell about a program that ran with the library loaded, but brings its own allocator: `run` checks only the
+/// program that it starts, and that may be a script around such a one.
+pub fn own_allocator(path: &Path) -> Option<String> {
+    let facts = elf::read(&File::open(path).ok()?).ok()??;
+    facts.own_allocator.map(|own| own.note(path))
+}
+
 /// Checks `path`, and for a script what runs it.
 fn check_file(
     path: &Path,

@@ -115,6 +115,11 @@ impl Report {
         images.find_map(|p| p.exit)
     }
 
+    /// The programs that ran, each once.
+    pub fn programs(&self) -> std::collections::BTreeSet<&str> {
+        self.processes.iter().map(|p| p.exe.as_str()).collect()
+    }
+
     /// The report for people, one line each.
     pub fn summary(&self) -> Vec<String> {
         if self.processes.is_empty() {

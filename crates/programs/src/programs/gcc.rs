@@ -34,8 +34,8 @@ fn compile(run: &Run) -> Result<Facts, Failure> {
     ])
 }
 
-/// `count` types, each in containers and algorithms of its own.
-fn source(count: usize) -> String {
+/// C++ of `count` types, each in containers and algorithms of its own.
+pub fn source(count: usize) -> String {
     let mut text = String::from(
         "#include <algorithm>\n#include <deque>\n#include <functional>\n#include <iostream>\n#include <map>\n\
          #include <memory>\n#include <numeric>\n#include <regex>\n#include <set>\n#include <sstream>\n#include <string>\n\

@@ -1,6 +1,6 @@
 //! Interpreters that run one script, which prints what it computed.
 
-use crate::program::{Facts, Failure, Level, Program, Tool, processes, tool};
+use crate::program::{Expected, Facts, Failure, Level, Program, Tool, processes, tool};
 use crate::run::Run;
 
 /// JavaScript with workers.
@@ -19,7 +19,7 @@ pub const PERL: Program = Program {
     task: "a script with hashes, strings, sorting, regular expressions and children",
     tools: &[tool("perl", "perl")],
     expected: processes(&["perl"]),
-    task_fn: |run| script(run, "perl", include_str!("../../data/perl.pl"), [1, 14]),
+    task_fn: |run| script(run, "perl", include_str!("../../data/perl.pl"), [1, 10]),
     ..interpreter(Level::Quick)
 };
 
@@ -53,18 +53,55 @@ pub const RUBY: Program = Program {
     ..interpreter(Level::Normal)
 };
 
-/// PHP with its own allocator switched off, so that every value comes from `malloc`, and without extensions in
-/// files of their own: it opens them with `RTLD_DEEPBIND`, so that they call glibc's `free` whatever is preloaded.
+/// PHP with its own allocator switched off, so that every value comes from `malloc`, and with extensions in files of
+/// their own: it opens them with `RTLD_DEEPBIND`, so that they bind to glibc's functions before ours.
 pub const PHP: Program = Program {
     name: "php",
-    task: "a script with arrays, objects, preg, JSON and sorting (`php -n`, `USE_ZEND_ALLOC=0`)",
-    tools: &[tool("php", "php-cli")],
+    task: "a script with arrays, objects, preg, JSON, and the extensions mbstring, DOM and SQLite (`USE_ZEND_ALLOC=0`)",
+    tools: &[
+        tool("php", "php-cli"),
+        tool("/usr/lib/php/20220829/mbstring.so", "php-mbstring"),
+        tool("/usr/lib/php/20220829/dom.so", "php-xml"),
+        tool("/usr/lib/php/20220829/pdo_sqlite.so", "php-sqlite3"),
+    ],
     expected: processes(&["php8.2"]),
-    note: "only without shared extensions (`php -n`): they are opened with `RTLD_DEEPBIND` and then free the \
-           program's blocks with glibc's `free`, under every preloaded allocator",
-    task_fn: |run| script(run, "php", include_str!("../../data/php.php"), [1, 12]),
+    note: "its extensions are opened with `RTLD_DEEPBIND`: what they take by `malloc` themselves is glibc's",
+    task_fn: |run| script(run, "php", include_str!("../../data/php.php"), [1, 10]),
     ..interpreter(Level::Normal)
 };
+
+/// Threads that each copy the whole interpreter.
+pub const PERL_THREADS: Program = Program {
+    name: "perl-threads",
+    task: "four interpreter threads at a time, fed by queues",
+    tools: &[tool("perl", "perl")],
+    expected: processes(&["perl"]),
+    task_fn: |run| script(run, "perl", include_str!("../../data/threads.pl"), [1, 6]),
+    ..interpreter(Level::Normal)
+};
+
+/// Light processes on a scheduler per CPU, with allocators of its own above `mmap` and `malloc`.
+pub const ERLANG: Program = Program {
+    name: "erlang",
+    task: "eight processes pass maps and binaries; tables, terms packed and unpacked",
+    tools: &[tool("erl", "erlang-base")],
+    expected: Expected {
+        processes: &["beam.smp"],
+        own_allocator: &[],
+        silent: &["erl_child_setup", "beam.smp", "inet_gethost"],
+    },
+    note: "its values live in carriers that it maps itself; what its C code takes by `malloc` is the library's",
+    task_fn: erlang,
+    ..interpreter(Level::Full)
+};
+
+fn erlang(run: &Run) -> Result<Facts, Failure> {
+    run.write("work.erl", include_str!("../../data/work.erl"))?;
+    run.launch("erlc").arg("work.erl").ok()?;
+    let start = format!("work:main({}).", run.size(2, 30));
+    let output = run.launch("erl").args(["-noshell", "-eval", &start]).ok()?;
+    Ok(vec![("output".into(), output)])
+}
 
 /// Strings that are lists that are dictionaries.
 pub const TCL: Program = Program {
@@ -106,7 +143,6 @@ fn script(run: &Run, name: &str, text: &str, rounds: [usize; 2]) -> Result<Facts
     run.write("script", text)?;
     let before: &[&str] = match name {
         "gawk" => &["-f"],
-        "php" => &["-n"],
         _ => &[],
     };
     let output = run

@@ -6,7 +6,7 @@ use crate::run::Run;
 /// The JVM: its heap is its own, its compiler threads and class data use `malloc`.
 pub const JAVA: Program = Program {
     name: "java",
-    task: "javac of a program with records, streams and threads; runs it; `jar` and back",
+    task: "javac of a program with records, streams and threads; packs it with `jar`, runs it with two collectors and interpreted",
     tools: &[tool("javac", "openjdk-17-jdk-headless")],
     from: Level::Full,
     expected: processes(&["javac", "java"]),
@@ -54,7 +54,7 @@ pub const GO: Program = Program {
             "go", "compile", "asm", "link", "cgo", "buildid", "vet", "pack", "work",
         ],
     },
-    note: "Go values live in Go's own heap; only what C code allocates is the library's. Go's tools are linked statically",
+    note: "Go values live in Go's own heap; only what C code allocates is the library's. Go's compiler and linker are linked statically",
     task_fn: go,
 };
 
@@ -76,7 +76,7 @@ fn go(run: &Run) -> Result<Facts, Failure> {
 /// The toolchain that built this program builds another.
 pub const CARGO: Program = Program {
     name: "cargo",
-    task: "`cargo build` and `cargo test` of a small crate, without network",
+    task: "builds a small crate, optimised, without network; the program compared and run",
     tools: &[tool("gcc", "gcc")],
     from: Level::Full,
     expected: Expected {

@@ -7,7 +7,7 @@ use crate::run::Run;
 /// Filters and encoders with threads.
 pub const FFMPEG: Program = Program {
     name: "ffmpeg",
-    task: "generates video and sound, filters, encodes to x264, FLAC and PNG, decodes again",
+    task: "generates video and sound, filters, encodes to x264 and FLAC, decodes again",
     tools: &[tool("ffmpeg", "ffmpeg")],
     from: Level::Full,
     expected: processes(&["ffmpeg"]),
@@ -129,7 +129,11 @@ fn chromium(run: &Run) -> Result<Facts, Failure> {
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
+            "--disable-quic",
             "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             &profile,
         ])
         .args(["--disable-dev-shm-usage", "--dump-dom"])

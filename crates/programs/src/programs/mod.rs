@@ -1,16 +1,21 @@
 //! The programs under test, one table of all.
 
+mod build;
 mod gcc;
 mod git;
 mod interpreters;
 mod languages;
+mod mariadb;
 mod media;
+mod memcached;
+mod numbers;
 mod postgres;
 mod python;
 mod redis;
-mod servers;
 mod system;
+mod terminal;
 mod tools;
+mod web;
 
 use crate::program::Program;
 
@@ -23,8 +28,8 @@ pub const ALL: &[&Program] = &[
     &interpreters::NODE,
     &interpreters::PERL,
     &redis::REDIS_THREADS,
-    &servers::NGINX,
-    &servers::MEMCACHED,
+    &web::NGINX,
+    &memcached::MEMCACHED,
     &tools::SQLITE,
     &tools::Z3,
     &tools::GHOSTSCRIPT,
@@ -35,11 +40,27 @@ pub const ALL: &[&Program] = &[
     &interpreters::PHP,
     &interpreters::TCL,
     &interpreters::AWK,
+    &interpreters::PERL_THREADS,
+    &web::CURL,
+    &build::CMAKE,
+    &terminal::VIM,
+    &terminal::TMUX,
+    &terminal::RSYNC,
+    &numbers::IMAGEMAGICK,
     &python::PYTHON_PROCESSES,
     &postgres::POSTGRES,
+    &mariadb::MARIADB,
+    &web::APACHE,
+    &web::HAPROXY,
     &languages::JAVA,
     &languages::GO,
     &languages::CARGO,
+    &build::CLANG,
+    &build::GDB,
+    &interpreters::ERLANG,
+    &numbers::NUMPY,
+    &numbers::R,
+    &terminal::EMACS,
     &media::FFMPEG,
     &media::LIBREOFFICE,
     &media::CHROMIUM,

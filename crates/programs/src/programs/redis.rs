@@ -27,6 +27,7 @@ pub const REDIS: Program = Program {
 /// The server with threads that read and write for it.
 pub const REDIS_THREADS: Program = Program {
     name: "redis-threads",
+    task: "the same with two threads that read and write for the server (`io-threads`)",
     from: Level::Normal,
     task_fn: |run| {
         serve(

@@ -52,7 +52,7 @@ fn apt(run: &Run) -> Result<Facts, Failure> {
 /// systemd's tools, as far as they need no running manager.
 pub const SYSTEMD: Program = Program {
     name: "systemd",
-    task: "systemd-analyze, systemd-escape, systemd-tmpfiles, udevadm on files and rules",
+    task: "systemd-analyze (calendars, security of a unit, system call filters) and systemd-escape",
     tools: &[tool("systemd-analyze", "systemd")],
     from: Level::Full,
     expected: processes(&["systemd-analyze", "systemd-escape"]),

@@ -44,7 +44,7 @@ pub const Z3: Program = Program {
 
 /// Queens on a board, a multiplication to take apart, and a chain of array writes.
 fn z3(run: &Run) -> Result<Facts, Failure> {
-    let queens = run.size(8, 18);
+    let queens = run.size(8, 13);
     let mut text = String::from("(set-option :smt.random_seed 1)\n");
     // Writing to a String cannot fail.
     for i in 0..queens {
@@ -67,7 +67,7 @@ fn z3(run: &Run) -> Result<Facts, Failure> {
          (assert (bvult b #x0010000))(check-sat)\n(get-model)\n(reset)\n",
     );
     text.push_str("(declare-const m0 (Array Int Int))\n");
-    let chain = run.size(60, 4000);
+    let chain = run.size(60, 2500);
     for i in 1..=chain {
         let from = i - 1;
         let _ = writeln!(
@@ -86,7 +86,7 @@ fn z3(run: &Run) -> Result<Facts, Failure> {
 /// PostScript to pixels.
 pub const GHOSTSCRIPT: Program = Program {
     name: "ghostscript",
-    task: "draws pages of text, curves and shadings into PNG and PDF files",
+    task: "draws pages of text, curves and shadings into PNG files; bounding boxes",
     tools: &[tool("gs", "ghostscript")],
     from: Level::Normal,
     expected: processes(&["gs"]),
@@ -131,7 +131,7 @@ pub const COMPRESS: Program = Program {
 };
 
 fn compress(run: &Run) -> Result<Facts, Failure> {
-    let text = Numbers(42).text(run.size(200_000, 2_000_000));
+    let text = Numbers(42).text(run.size(100_000, 900_000));
     run.write("text", &text)?;
     let sorted = run
         .launch("sort")

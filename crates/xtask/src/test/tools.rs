@@ -124,12 +124,22 @@ pub fn install_packages(mut packages: Vec<String>) {
     }
     report(Command::new("apt-get").args(["update", "-q"]));
     let _quiet_services = NoServices::new();
+    // One package that cannot be had keeps apt from all: then each alone.
+    if !install(&packages) && packages.len() > 1 {
+        for package in &packages {
+            install(std::slice::from_ref(package));
+        }
+    }
+}
+
+/// Whether apt installed them.
+fn install(packages: &[String]) -> bool {
     report(
         Command::new("apt-get")
             .args(["install", "-y", "-q", "--no-install-recommends"])
-            .args(&packages)
+            .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive"),
-    );
+    )
 }
 
 /// While it lives, packages that bring a server do not start it (Debian's `policy-rc.d`).
@@ -176,11 +186,12 @@ fn quiet(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Runs an installer; a failure is printed and shows again in the step that misses the tool.
-fn report(command: &mut Command) {
+/// Runs an installer: whether it succeeded. A failure is printed and shows again in the step that misses the tool.
+fn report(command: &mut Command) -> bool {
     match command.stdin(Stdio::null()).status() {
-        Ok(status) if status.success() => {}
+        Ok(status) if status.success() => return true,
         Ok(status) => println!("{:?}: {status}", command.get_program()),
         Err(e) => println!("{:?}: {e}", command.get_program()),
     }
+    false
 }

@@ -1,103 +1,12 @@
-//! Servers on the loopback interface, each under a load and stopped by a signal.
+//! memcached on the loopback interface, under a load, stopped by a signal.
 
+use super::web::connect;
 use crate::data::Numbers;
 use crate::program::{Facts, Failure, Level, Program, processes, tool};
 use crate::run::Run;
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
-
-/// Two workers, files, compression and a reload under load.
-pub const NGINX: Program = Program {
-    name: "nginx",
-    task: "wrk against two workers with gzip and keep-alive, reloaded meanwhile; pages compared",
-    tools: &[tool("nginx", "nginx-light"), tool("wrk", "wrk")],
-    from: Level::Normal,
-    expected: processes(&["nginx", "wrk"]),
-    note: "",
-    task_fn: nginx,
-};
-
-fn nginx(run: &Run) -> Result<Facts, Failure> {
-    let port = run.free_port()?;
-    let mut numbers = Numbers(80);
-    let mut facts = Facts::new();
-    for page in 0..8 {
-        let text = numbers.text(1 << (page + 4));
-        run.write(&format!("pages/{page}.txt"), text)?;
-    }
-    let user = rustix::process::geteuid();
-    let own_user = if user.is_root() { "user root;" } else { "" };
-    let work = run.work();
-    let config = include_str!("../../data/nginx.conf")
-        .replace("@USER@", own_user)
-        .replace("@WORK@", &work.to_string_lossy())
-        .replace("@PORT@", &port.to_string());
-    let config = run.write("nginx.conf", config)?;
-    let mut server = run
-        .launch("nginx")
-        .args([
-            "-c",
-            &config.to_string_lossy(),
-            "-p",
-            &work.to_string_lossy(),
-        ])
-        .start()?;
-    server.wait_until("answering", || http(port, "0.txt").is_ok())?;
-    run.must_be_active(&server)?;
-    let seconds = run.size(1, 6).to_string();
-    let load = run
-        .launch("wrk")
-        .args(["-t2", "-c32", &format!("-d{seconds}s")])
-        .args(["-H", "Accept-Encoding: gzip"])
-        .arg(format!("http://127.0.0.1:{port}/6.txt"))
-        .start()?;
-    std::thread::sleep(Duration::from_millis(500));
-    server.signal(Signal::HUP)?;
-    let load = load.wait()?;
-    let report = String::from_utf8_lossy(&load.stdout).into_owned();
-    if !load.status.success() || report.contains("Non-2xx") || !report.contains("requests in") {
-        return Err(format!("wrk: {report}"));
-    }
-    for page in 0..8 {
-        let name = format!("{page}.txt");
-        facts.push((name.clone(), http(port, &name)?));
-    }
-    server.signal(Signal::QUIT)?;
-    let output = server.wait()?;
-    if !output.status.success() {
-        return Err(format!("nginx: {}", output.status));
-    }
-    Ok(facts)
-}
-
-/// The body of one page.
-fn http(port: u16, path: &str) -> Result<Vec<u8>, Failure> {
-    let answer = || -> std::io::Result<Vec<u8>> {
-        let mut stream = connect(port)?;
-        write!(
-            stream,
-            "GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(answer)
-    };
-    let answer = answer().map_err(|e| format!("{path}: {e}"))?;
-    let head = answer.windows(4).position(|w| w == b"\r\n\r\n");
-    match head {
-        Some(end) if answer.starts_with(b"HTTP/1.1 200") => Ok(answer[end + 4..].to_vec()),
-        _ => Err(format!("{path}: no page")),
-    }
-}
-
-fn connect(port: u16) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
 
 /// Four threads, eight clients, values of many sizes, eviction.
 pub const MEMCACHED: Program = Program {

@@ -1,0 +1,17 @@
+use work;
+select count(*), sum(value), sum(length(body)), min(name), max(name) from t;
+select client, count(*), sum(id), group_concat(distinct value % 10 order by value % 10) from t group by client order by client;
+select name, count(*) c, avg(value) from t group by name order by c desc, name limit 40;
+select a.client, b.client, count(*) from t a join t b on a.value = b.value and a.id < b.id group by 1, 2 order by 1, 2;
+select id, row_number() over (partition by client order by value, id), lag(value) over (order by client, id) from t order by client, value, id limit 100;
+select md5(group_concat(md5(body) order by client, id separator '')) from (select * from t order by client, id limit 3000) x;
+select json_arrayagg(json_object('id', id, 'name', name)) from (select id, name from t where client = 1 order by id limit 200) x;
+with recursive r(n) as (select 1 union all select n + 1 from r where n < 900) select sum(n * n) from r;
+select count(*) from t where match(body) against ('+word7 -word8' in boolean mode);
+select sum(b), count(*) from l;
+alter table t add column extra varchar(30) default 'x', order by name;
+create table c as select * from t order by body, client, id;
+select count(*), sum(crc32(concat(name, body))) from c;
+check table t extended;
+analyze table c;
+drop database work;
