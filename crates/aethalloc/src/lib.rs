@@ -118,8 +118,8 @@ unsafe fn resize_at(ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
 
 /// Gives back to the system, now, all memory that no object needs; returns the bytes given back.
 ///
-/// It empties the calling thread's caches and what is on its way between threads; caches of other threads stay (they
-/// are small by rule). Objects keep their contents and addresses. Costs 0.6 to 3 us per 4 KiB given back, and the page faults of
+/// The calling thread lets go of everything it has reserved; other threads keep their reservations (they
+/// are small by rule), but not the empty pages around them. Objects keep their contents and addresses. Costs 0.6 to 3 us per 4 KiB given back, and the page faults of
 /// what is needed again: for moments at which a program turns idle, not for steady use.
 ///
 /// ```
