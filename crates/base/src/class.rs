@@ -91,6 +91,15 @@ pub const fn class_of(size: usize) -> Class {
     }
 }
 
+/// As [`class_of`], by the table.
+#[inline]
+pub fn of_small(size: usize) -> Class {
+    match BIN_OF.get(size.saturating_sub(1) / 16) {
+        Some(at) => *at as usize / BIN_BYTES,
+        None => 0,
+    }
+}
+
 /// The smallest class for `size` bytes whose blocks are all aligned to `align` (a power of two up to 4096); 0 if none.
 pub const fn class_of_aligned(size: usize, align: usize) -> Class {
     let mut c = class_of(if size < align { align } else { size });
@@ -233,6 +242,7 @@ mod tests {
                 class_of(size) * BIN_BYTES,
                 "{size}"
             );
+            assert_eq!(of_small(size), class_of(size));
         }
     }
 

@@ -36,7 +36,7 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
             return p;
         }
     }
-    let c = class::class_of(size);
+    let c = class::of_small(size);
     let t = cache::me();
     let Some(cache) = cache::current(t) else {
         return cold::alloc_uncached(c);

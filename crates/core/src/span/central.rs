@@ -1,6 +1,6 @@
 //! Slabs of each class: which have free blocks, who owns which; one lock a class.
 //!
-//! Called when a thread has used up the slab it takes from, every 16 KiB of frees, by cold classes and at thread exit.
+//! Called when a thread has used up the slab it takes from, every 32 KiB of frees, by cold classes and at thread exit.
 //! Lock order: class lock, then (never under it) the page heap's; the metadata lock is innermost. Nothing allocates
 //! under a class lock.
 //!
@@ -8,7 +8,7 @@
 //! nobody (`COMMON`: of cold and exited threads) are handed out by whole line groups. Line classes have neither.
 //!
 //! A slab is *listed* when somebody noticed free blocks in it: a free does not look at more than its block, but every
-//! 16 KiB of frees of a thread the slab at hand is looked at ([`noticed`]). The list is first in, first out, so that a slab
+//! 32 KiB of frees of a thread the slab at hand is looked at ([`noticed`]). The list is first in, first out, so that a slab
 //! gathers free blocks while it waits.
 
 use super::chain::Chain;
@@ -350,6 +350,13 @@ pub fn noticed(c: Class, slab: &'static Slab) {
     };
     if release {
         end(c, slab);
+    }
+}
+
+/// As [`noticed`], but only a slab that is all free matters.
+pub fn released(c: Class, slab: &'static Slab) {
+    if !slab.claim.looks_held() && slab.all_free(c) {
+        noticed(c, slab);
     }
 }
 

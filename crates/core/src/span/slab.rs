@@ -186,6 +186,22 @@ impl Shape {
     fn group_states(&self, g: usize) -> usize {
         if self.units > 1 { g * self.row } else { g * 64 }
     }
+    /// Which blocks of the group whose state bytes begin at `at` are free. What follows the last block is RESERVED.
+    ///
+    /// # Safety
+    /// `at` is where the state bytes of a group of a slab of this shape begin.
+    #[inline(always)]
+    unsafe fn free_at(&self, at: *const u8) -> u64 {
+        // SAFETY: the descriptor is whole lines long and begins at one; a group's bytes begin at a line where there are
+        // 64 of them to read, and `row` of them lie inside it otherwise.
+        unsafe {
+            if self.units > 1 {
+                states::free_in_words(at, self.row / 8)
+            } else {
+                states::free_in_line(at)
+            }
+        }
+    }
     /// Bits of all of its blocks.
     #[inline]
     pub fn group_mask(&self, g: usize) -> u64 {
@@ -253,17 +269,31 @@ impl Slab {
     #[inline]
     pub fn free_mask(&self, c: Class, g: usize) -> u64 {
         let s = shape(c);
-        let at = self.group_states(c, g);
-        // SAFETY: the descriptor is whole lines long and begins at one; a group's bytes begin at a line where there are
-        // 64 of them to read, and `row` of them lie inside it otherwise.
-        let bits = unsafe {
-            if s.units > 1 {
-                states::free_in_words(at, s.row / 8)
-            } else {
-                states::free_in_line(at)
+        // SAFETY: the state bytes of a group of a slab of this shape.
+        unsafe { s.free_at(self.group_states(c, g)) }
+    }
+
+    /// The first group from `g` on of which the blocks that may be handed out are worth a reservation: its number, the
+    /// blocks, how many they are.
+    #[inline]
+    pub fn next_worth(&self, c: Class, mut g: usize, single: bool) -> Option<(usize, u64, usize)> {
+        let s = shape(c);
+        let stride = if s.units > 1 { s.row } else { 64 };
+        let mut at = self.group_states(c, g);
+        while g < s.groups {
+            // SAFETY: as in `free_mask`.
+            let free = unsafe { s.free_at(at) };
+            if free != 0 {
+                let free = eligible(free, s.line, single);
+                let n = free.count_ones() as usize;
+                if n >= s.worth {
+                    return Some((g, free, n));
+                }
             }
-        };
-        bits & s.group_mask(g)
+            g += 1;
+            at = at.wrapping_add(stride);
+        }
+        None
     }
 
     /// Every block is free.

@@ -18,7 +18,7 @@ use super::tls::Tls;
 use crate::span::central::{self, Owned};
 use crate::span::claim::Reserved;
 use crate::span::live;
-use crate::span::slab::{OUT, Slab, eligible, shape, some};
+use crate::span::slab::{OUT, Slab, shape, some};
 use crate::sync::{AtomicU8, Ordering::*};
 use aethalloc_base::class::{self, BIN_BYTES, COUNT, Class, SHARING_COUNT};
 use aethalloc_base::options::Key;
@@ -169,14 +169,8 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
         }
         let slab = Slab::at(bin.slab);
         let single = central::may_take_single(slab);
-        let mut g = slab.cursor.load(Relaxed) as usize;
-        while g < s.groups {
-            let free = eligible(slab.free_mask(c, g), s.line, single);
-            let n = free.count_ones() as usize;
-            if n < s.worth {
-                g += 1;
-                continue;
-            }
+        let at = slab.cursor.load(Relaxed) as usize;
+        if let Some((g, free, n)) = slab.next_worth(c, at, single) {
             let bits = some(free, n, want);
             slab.reserved.store(bits, Relaxed);
             while slab.claim.reserve(g) == Reserved::Frozen {

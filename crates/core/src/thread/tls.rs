@@ -19,7 +19,7 @@ pub const BUDGET_AT: usize = 8;
 /// Size of the block.
 pub const SIZE: usize = 32;
 /// Bytes of frees after which a thread takes stock.
-pub const BUDGET: i32 = 16 << 10;
+pub const BUDGET: i32 = 32 << 10;
 
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
