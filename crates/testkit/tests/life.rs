@@ -2,8 +2,8 @@
 //! beside another allocator, under tools.
 
 use aethalloc_testkit::{
-    Active, Library, Missing, Program, Run, Source, Tool, full, oracle_only, quick, test,
-    test_library,
+    Active, Library, Missing, Program, Run, Source, Tool, cannot_run_here, full, oracle_only,
+    quick, test, test_library,
 };
 
 /// Runs a program on plain glibc, then under `LD_PRELOAD` with proof that the library served it.
@@ -275,6 +275,25 @@ fn no_thread_specific_keys() {
     test_library(|| {
         let host = Source::c("life_no_keys").build()?;
         host.as_built().arg(&Library::get().so).finish().succeeded();
+        Ok(())
+    });
+}
+
+/// At evenly spaced instructions of calls of all kinds; all of them in a full run.
+#[test]
+fn signals_inside_the_allocator() {
+    test_library(|| {
+        if !cfg!(target_arch = "x86_64") {
+            return cannot_run_here("the trap flag is x86's");
+        }
+        let places = match (quick(), full()) {
+            (true, _) => "5",
+            (_, true) => "100000",
+            _ => "40",
+        };
+        let run = Source::c("life_signal_steps").build()?.preloaded();
+        let finished = run.arg(places).timeout(1200).finish().succeeded();
+        println!("{}", finished.stdout);
         Ok(())
     });
 }

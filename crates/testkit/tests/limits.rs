@@ -256,3 +256,41 @@ fn sandboxes() {
         Ok(())
     });
 }
+
+/// Pages of 16 and 64 KiB: the library is told of them, and a tracer answers as such a kernel does.
+#[test]
+fn larger_pages() {
+    test_library(|| {
+        kernel::available()?;
+        for size in [16384, 65536] {
+            for (name, args) in [WORK[0], WORK[2], WORK[4]] {
+                for conf in ["", ",retain:0,retain_share:0", ",reserve:1m"] {
+                    let conf = format!("page_size:{size}{conf}");
+                    let run =
+                        args(Source::c(name).build()?.preloaded()).env("AETHALLOC_CONF", conf);
+                    run.finish_traced(&mut pretend::pages_of(size))
+                        .0
+                        .succeeded();
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// The test above finds a library that takes the kernel's pages for smaller than they are.
+#[test]
+fn larger_pages_than_the_library_knows_are_found() {
+    test_library(|| {
+        kernel::available()?;
+        let run = Source::c("fault_run")
+            .build()?
+            .preloaded()
+            .arg("2")
+            .arg("2");
+        run.finish_traced(&mut pretend::pages_of(65536))
+            .0
+            .found_fault();
+        Ok(())
+    });
+}

@@ -286,6 +286,11 @@ impl Heap {
             let Some((first, units)) = space::another_arena(k) else {
                 return false;
             };
+            // What is left of the old arena is too short for this run, but not for others.
+            let rest = self.end_region - self.next_region;
+            if rest > 0 {
+                self.commit(rest);
+            }
             self.add_arena(first, first + units);
         }
         let left = self.end_region - self.next_region;

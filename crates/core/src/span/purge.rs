@@ -10,7 +10,7 @@ use super::slab::{Slab, shape};
 use crate::space::entry::{self, Kind};
 use crate::sync::Ordering::*;
 use aethalloc_base::class::Class;
-use aethalloc_base::units::{PAGE, UNIT};
+use aethalloc_base::units::{PAGE, UNIT, whole_pages};
 use aethalloc_sys::memory;
 
 /// Purges the empty pages of every slab, and releases slabs that are all free. Returns bytes given back.
@@ -92,7 +92,10 @@ fn of_slab(c: Class, slab: &'static Slab) -> usize {
         let Some(clean) = slab.clean.get(part) else {
             continue;
         };
-        let mut empty = !used & 0xffff & !(clean.load(Relaxed) as u32);
+        // Whole pages of the system, but for those that went before.
+        let os_page = crate::space::os_page();
+        let free = whole_pages(!used & 0xffff, os_page);
+        let mut empty = free & !whole_pages(free & clean.load(Relaxed) as u32, os_page);
         while empty != 0 {
             let first = empty.trailing_zeros();
             let n = (!(empty >> first)).trailing_zeros();
