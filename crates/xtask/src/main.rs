@@ -4,6 +4,7 @@ mod layers;
 mod licences;
 mod metadata;
 mod mutants;
+mod sanitizers;
 mod test;
 
 use std::process::ExitCode;
@@ -13,13 +14,15 @@ usage: cargo run -p xtask -- TASK
   test [--quick|--full] [--allow-missing] [--list] [STEP...]   what ./test runs
   layers       prints every use of an upper layer by a lower one
   licences     checks the licence and the minimum Rust version of every crate
-  mutants [TARGET...]   plants bugs and checks that the fuzz targets notice";
+  mutants [TARGET...]   plants bugs and checks that the fuzz targets notice
+  sanitizers            tests built with AddressSanitizer and ThreadSanitizer, where a toolchain has them";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let outcome = match args.next().as_deref() {
         Some("test") => return test::main(args),
         Some("mutants") => return mutants::main(args),
+        Some("sanitizers") => return sanitizers::main(),
         Some("layers") => layers::check(),
         Some("licences") => licences::check(),
         _ => {

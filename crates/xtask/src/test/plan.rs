@@ -102,6 +102,13 @@ pub const STEPS: &[Step] = &[
         action: Action::Commands(mutants),
     },
     Step {
+        name: "sanitizers",
+        what: "tests built with AddressSanitizer and ThreadSanitizer, where a toolchain has them",
+        from: Level::Full,
+        tools: &[],
+        action: Action::Commands(sanitizers),
+    },
+    Step {
         name: SOAK,
         what: "a server for long: nothing grows",
         from: Level::Quick,
@@ -212,6 +219,13 @@ fn mutants(_: Level) -> Vec<Cmd> {
     vec![cargo(
         &["run", "--quiet", "-p", "xtask", "--", "mutants"],
         60 * MINUTE,
+    )]
+}
+
+fn sanitizers(_: Level) -> Vec<Cmd> {
+    vec![cargo(
+        &["run", "--quiet", "-p", "xtask", "--", "sanitizers"],
+        90 * MINUTE,
     )]
 }
 
