@@ -1,6 +1,6 @@
 //! Target `front`: every call of the allocator from four threads, in any order.
 //!
-//! After each action: the rules of `core::inspect`; every large object is known; no object overlaps another, what was asked for is usable, aligned, zero where promised; the
+//! After each action: the rules of `core::inspect`; the blocks that are out are exactly the small objects, and every large object is known; no object overlaps another, what was asked for is usable, aligned, zero where promised; the
 //! contents of every object that is resized or freed, and of all now and then. At the end of an input nothing is left.
 
 use crate::Target;

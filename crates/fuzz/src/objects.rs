@@ -186,6 +186,15 @@ impl Objects {
     pub fn check_structures(&self) -> Census {
         let census = inspect::check().unwrap_or_else(|b| broken(&b));
         assert_eq!(census.unclaimed, 0, "units are lost: {census:?}");
+        let mut out = Vec::with_capacity(census.out);
+        inspect::each_out(&mut |_, p| out.push(p));
+        let small = self.by_address.keys().copied().filter(|p| is_small(*p));
+        let mut found = out.iter().copied();
+        for p in small {
+            let q = found.next();
+            assert_eq!(q, Some(p), "blocks out and objects, by address");
+        }
+        assert_eq!(found.next(), None, "a block is out without an object");
         let large = self.list.iter().filter(|p| !is_small(**p)).count();
         assert_eq!(census.large, large, "large objects");
         census

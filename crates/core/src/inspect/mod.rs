@@ -3,11 +3,14 @@
 //! ```text
 //! page heap     masks, bins, dirty list and sums agree
 //! pools         every chunk's count is its map's, every chunk with room is listed once
+//! slabs         state bytes, claim word, list and empty pages of each; what is reserved waits in a stash
 //! page map      what begins in a unit is in use, and nothing begins inside another
 //! Census        units in use that are neither a slab's nor a large object's are told apart
 //! ```
 //! Nothing here is called by the allocator, nothing is changed; a program that does not call it does not contain it.
 //! Costs a walk over the page map: microseconds for a small heap.
+
+mod slabs;
 
 use crate::front::large::run_units;
 use crate::pages;
@@ -15,9 +18,12 @@ use crate::rule::{Broken, equal, holds};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, pool};
 use crate::span::central;
+use crate::span::slab::Slab;
 use crate::sync::Ordering::*;
 use aethalloc_base::class;
 use aethalloc_base::units::UNITS_PER_REGION;
+
+pub use slabs::each_out;
 
 /// Sums of a heap that was checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -26,6 +32,8 @@ pub struct Census {
     pub slabs: usize,
     /// Units of them.
     pub slab_units: usize,
+    /// Count: blocks out, an object in each.
+    pub out: usize,
     /// Count: large objects.
     pub large: usize,
     /// Units of them.
@@ -45,14 +53,20 @@ pub fn check() -> Result<Census, Broken> {
     pages::inspect::check()?;
     pool::inspect::check()?;
     let mut of_class = [0; class::COUNT];
-    let mut covered = 0;
+    let (mut covered, mut reserved) = (0, 0);
     for u in space::first_unit()..pages::top_unit() {
         let end = match entry::load(u) {
             // What a sampled or hardened object holds counts as unclaimed.
             Kind::None | Kind::Freed { .. } | Kind::Sampled { .. } | Kind::Hardened { .. } => {
                 continue;
             }
-            Kind::Slab { class, part, .. } => {
+            Kind::Slab {
+                class, part, state, ..
+            } => {
+                let slab = Slab::of_entry(class, part, state);
+                let (out, of_stashes) = slabs::unit(class, slab, u, part)?;
+                census.out += out;
+                reserved += of_stashes;
                 census.slab_units += 1;
                 if part == 0 {
                     census.slabs += 1;
@@ -72,6 +86,12 @@ pub fn check() -> Result<Census, Broken> {
         holds("page map: nothing begins inside another", u, u >= covered)?;
         covered = end;
     }
+    equal(
+        "stash: as many blocks as are reserved",
+        0,
+        slabs::stashed(),
+        reserved,
+    )?;
     let (claimed, in_use) = masks()?;
     let wanted = census.slab_units + census.large_units;
     equal("page map: claimed units are in use", 0, claimed, wanted)?;

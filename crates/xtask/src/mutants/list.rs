@@ -88,4 +88,25 @@ pub const ALL: &[Mutant] = &[
         find: "pages::give(head);",
         replace: "core::mem::forget(head);",
     },
+    Mutant {
+        target: "front",
+        what: "a thread that ends forgets what it stashed",
+        file: "core/src/thread/exit.rs",
+        find: "cold::unstash(cache, c);",
+        replace: "let _ = (&mut *cache, c, cold::unstash as fn(&mut Cache, usize));",
+    },
+    Mutant {
+        target: "front",
+        what: "pages that objects lie in still count as empty",
+        file: "core/src/span/slab.rs",
+        find: "clean.store(was & !(pages as u16), Relaxed);",
+        replace: "clean.store(was & !(pages as u16) | was & 4, Relaxed);",
+    },
+    Mutant {
+        target: "front",
+        what: "a stashed block is handed out and still says reserved",
+        file: "core/src/thread/cold.rs",
+        find: "state.store(OUT, Relaxed);",
+        replace: "let _ = (state, OUT);",
+    },
 ];
