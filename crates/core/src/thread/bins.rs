@@ -181,6 +181,7 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
             slab.soil(c, g, bits);
             let n = bits.count_ones() as usize;
             cache.count_taken(n as u64, (n * s.size) as isize);
+            cache.count_reservation();
             let bin = bins.bin(c);
             bin.base = slab.address().addr() + s.group_offset(g);
             bin.states = slab.group_states(c, g);

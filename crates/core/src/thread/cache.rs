@@ -61,10 +61,16 @@ impl Cache {
         // Only this thread writes it.
         let taken = self.taken.load(Relaxed).wrapping_add(blocks);
         self.taken.store(taken, Relaxed);
-        let n = self.reservations.load(Relaxed) + 1;
-        self.reservations.store(n, Relaxed);
         self.unsettled += bytes;
         live::settle_some(&mut self.unsettled);
+    }
+
+    /// Counts a reservation.
+    #[inline]
+    pub fn count_reservation(&self) {
+        // Only this thread writes it.
+        let n = self.reservations.load(Relaxed) + 1;
+        self.reservations.store(n, Relaxed);
     }
 
     /// Remembers slab `slab` of class `c`, and tells which one it was some turns ago.
