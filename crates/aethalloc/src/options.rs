@@ -5,12 +5,14 @@ use aethalloc_core::{config, life};
 use core::fmt;
 
 /// Options that take effect at once whenever they change.
-const CHANGEABLE: [Key; 5] = [
+const CHANGEABLE: [Key; 7] = [
     Key::retain,
     Key::retain_share,
     Key::batch_count,
     Key::batch_bytes,
     Key::remap,
+    Key::support_purge,
+    Key::support_sweep,
 ];
 const PATHS: [Key; 1] = [Key::stats_file];
 
@@ -156,7 +158,7 @@ impl core::error::Error for SetOptionError {}
 
 /// Sets an option from now on, for all threads. `value` is written as in `AETHALLOC_CONF`.
 ///
-/// `retain`, `retain_share`, `batch_count`, `batch_bytes` and `remap` can change. A lower bound on memory takes effect
+/// `retain`, `retain_share`, `batch_count`, `batch_bytes`, `remap` and the jobs of the support thread can change. A lower bound on memory takes effect
 /// with the next frees; [`purge`](crate::purge) does not wait for them.
 ///
 /// # Errors

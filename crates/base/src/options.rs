@@ -60,6 +60,10 @@ options! {
     guard_pages: Choice(&crate::safety::GUARD_PAGES) = 0, 0, crate::safety::GUARD_PAGES.len() - 1, "how guard pages are made: auto takes MADV_GUARD_INSTALL where the kernel has it";
     quarantine: Size = 64 << 10, 0, 1 << 30, "safety:hardened: freed bytes of a size that are kept from reuse, for each quarter of the threads";
     safety_summary: Switch = 0, 0, 1, "print at exit what the safety mode guarded and checked";
+    support: Choice(&["off", "auto", "on"]) = 1, 0, 2, "a thread that gives memory back later; auto: once the program has a second thread and a second CPU";
+    support_purge: Switch = 1, 0, 1, "the support thread gives free runs back that recent demand does not ask for";
+    support_sweep: Switch = 1, 0, 1, "the support thread gives empty pages inside slabs back after a fall";
+    decay: Count = 500, 80, 3600000, "milliseconds after which the support thread gives back what was not needed again";
     stats_file: Path = 0, 0, 0, "append a line of JSON to this file at start, fork and exit";
     help: Switch = 0, 0, 1, "print these options to standard error at start";
 }
@@ -202,6 +206,17 @@ mod tests {
             p,
             [Problem::UnknownKey, Problem::BadValue, Problem::NoValue]
         );
+    }
+
+    #[test]
+    fn the_support_thread_is_off_automatic_or_on() {
+        assert_eq!(parse("").0.get(Key::support), 1);
+        for (text, value) in [("off", 0), ("auto", 1), ("on", 2)] {
+            let (o, p) = parse(&std::format!("support:{text}"));
+            assert!(p.is_empty());
+            assert_eq!(o.get(Key::support), value, "{text}");
+        }
+        assert_eq!(parse("support:maybe").1, [Problem::BadValue]);
     }
 
     #[test]

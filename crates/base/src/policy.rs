@@ -7,6 +7,9 @@ pub const fn retained_limit(live: usize, floor: usize, share: usize) -> usize {
     if part > floor { part } else { floor }
 }
 
+/// Bytes of free memory that the support thread leaves alone, whatever demand says.
+pub const SETTLED: usize = 512 << 10;
+
 /// Free blocks that make a group of `blocks` worth a reservation: a thread that reserved one block at a time would spend
 /// its time reserving. What is left unused is at most an eighth.
 pub const fn worth(blocks: usize) -> usize {

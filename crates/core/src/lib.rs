@@ -4,6 +4,7 @@
 //! `life` (start, fork, end), `stats`, `inspect` (checks for tests), `foreign` (pointers of others), `violation` (detected misuse), `config`.
 #![no_std]
 
+pub mod bell;
 pub mod clock;
 pub mod config;
 pub mod foreign;
@@ -16,6 +17,7 @@ pub mod rule;
 pub mod space;
 pub mod span;
 pub mod stats;
+pub mod support;
 pub mod sync;
 pub mod thread;
 pub mod violation;

@@ -9,7 +9,7 @@ use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
 use crate::thread::cache::{self, Cache};
 use crate::thread::exit;
 use crate::thread::tls::Life;
-use crate::{config, guard, pages, space, stats};
+use crate::{bell, config, guard, pages, space, stats, support};
 use aethalloc_base::class;
 use aethalloc_base::options::{Key, LIST, Options, Problem};
 use aethalloc_sys::lock;
@@ -148,6 +148,13 @@ pub fn path_option(key: Key) -> Option<&'static [u8]> {
     Some(unsafe { core::slice::from_raw_parts(text, len) })
 }
 
+/// What the kernel wipes in every child: the word that says "no raw fork", and what is known of the support thread.
+#[repr(C)]
+struct Wiped {
+    raw_forks: core::sync::atomic::AtomicU32,
+    support: bell::Shared,
+}
+
 fn watch_raw_forks() {
     let Ok(page) = memory::map(aethalloc_base::units::UNIT, Access::Write) else {
         return;
@@ -156,11 +163,13 @@ fn watch_raw_forks() {
     if unsafe { memory::wipe_on_fork(page.as_ptr(), aethalloc_base::units::UNIT) }.is_err() {
         return;
     }
-    // SAFETY: the page stays mapped for ever and is aligned; all-zero is a valid atomic.
-    lock::watch_raw_forks(
-        unsafe { &*page.as_ptr().cast::<core::sync::atomic::AtomicU32>() },
-        repair,
-    );
+    // SAFETY: the page stays mapped for ever, is aligned and large enough; all-zero is valid for both.
+    let wiped = unsafe { &*page.as_ptr().cast::<Wiped>() };
+    lock::watch_raw_forks(&wiped.raw_forks, repair);
+    if support::wants_start() {
+        bell::install(&wiped.support, support::start);
+        bell::counted();
+    }
 }
 
 /// Every lock in rank order: outermost first.
@@ -191,6 +200,7 @@ extern "C" fn after_fork_in_child() {
     lock::mark_repaired();
     crate::span::live::reset();
     adopt_dead_threads();
+    bell::counted();
     stats::report("fork");
 }
 
@@ -230,4 +240,5 @@ fn adopt_dead_threads() {
             }
         }
     });
+    owners::recount(!my_cache.is_null() as u32);
 }

@@ -130,7 +130,7 @@ impl Oracle {
             }
             14 => {
                 let target = random.below(200);
-                let (before, given) = (pages::stats().dirty, pages::purge_to(target));
+                let (before, given) = (pages::stats().dirty, pages::purge::to(target));
                 let after = pages::stats().dirty;
                 assert!(
                     after <= target * UNIT,

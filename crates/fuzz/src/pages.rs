@@ -183,7 +183,7 @@ impl Oracle {
             }
             Action::Purge(target) => {
                 let before = pages::stats();
-                let given = pages::purge_to(target as usize);
+                let given = pages::purge::to(target as usize);
                 let after = pages::stats();
                 assert!(after.dirty <= target as usize * UNIT, "{after:?}");
                 assert_eq!(before.dirty - given, after.dirty, "bytes given back");
@@ -252,7 +252,7 @@ impl Oracle {
             self.check();
         }
         let dirty = pages::stats().dirty;
-        assert_eq!(pages::purge_to(0), dirty, "bytes given back");
+        assert_eq!(pages::purge::to(0), dirty, "bytes given back");
         self.check();
         assert_eq!(pages::stats().dirty, 0);
     }

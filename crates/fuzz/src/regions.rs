@@ -109,7 +109,7 @@ fn run(bytes: &[u8]) {
             }
             Action::Purge(target) => {
                 let before = picture();
-                pages::purge_to(target as usize);
+                pages::purge::to(target as usize);
                 check_purge(&before, target as usize);
             }
         }

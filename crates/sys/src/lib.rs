@@ -10,6 +10,7 @@ pub mod memory;
 pub mod probe;
 pub mod process;
 pub mod signal;
+pub mod thread;
 
 pub use call::Errno;
 

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["span"],
     &["guard"],
     &["thread"],
-    &["front"],
+    &["front", "support"],
     &["life", "stats", "heaps", "inspect"],
 ];
 

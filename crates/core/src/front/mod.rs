@@ -207,5 +207,5 @@ pub fn purge() -> usize {
             thread::exit::drain(cache);
         }
     }
-    crate::span::purge::all() + crate::pages::purge_to(0)
+    crate::span::purge::all() + crate::pages::purge::to(0)
 }

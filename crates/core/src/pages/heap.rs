@@ -1,31 +1,66 @@
 //! The page heap's structure: everything here runs under the page heap's lock.
 //!
+//! Purgers change a region's word without the lock ([`super::region`]). What the lists say of a region may therefore be
+//! out of date: it looks fuller than it is (a purger gave units back: [`STALE`]), or dirtier. Both are put right when
+//! they are met, at the latest before the heap grows.
+//!
 //! Links between regions are region numbers + 1 (0: none), so that all-zero records are empty.
 
 mod inspect;
 
 use super::Run;
+use super::region::{Word, find_run, longest_run, mask};
 use crate::space::{self, entry, meta};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::*};
 use aethalloc_base::units::{UNIT, UNITS_PER_REGION};
 use aethalloc_sys::memory::{self, Access};
 
 /// One region, [`meta::REGION_RECORD`] bytes.
 #[repr(C)]
-struct Region {
-    used: u32,
-    dirty: u32,
+struct Record {
+    shared: Shared,
+    links: Links,
+}
+const _: () = assert!(size_of::<Record>() == meta::REGION_RECORD);
+
+/// The part of a region that purgers reach without the lock; all atomics.
+#[repr(C)]
+pub struct Shared {
+    /// Its units.
+    pub word: Word,
+    /// When units of it last became dirty, on the support thread's clock.
+    pub stamp: AtomicU32,
+    /// Longest run of free units = the bin it is in, 0: in none. Under the lock.
+    longest: AtomicU8,
+    /// On the dirty list. Under the lock.
+    on_dirty: AtomicBool,
+    /// Belongs to an arena (gaps between arenas do not).
+    known: AtomicBool,
+}
+
+/// The part under the lock.
+#[repr(C)]
+struct Links {
     next: u32,
     prev: u32,
     dirty_next: u32,
     dirty_prev: u32,
-    /// Longest run of free units = the bin it is in, 0: in none.
-    longest: u8,
-    on_dirty: bool,
-    /// Belongs to an arena (gaps between arenas do not).
-    known: bool,
-    _pad: [u8; 5],
 }
-const _: () = assert!(size_of::<Region>() == meta::REGION_RECORD);
+
+/// Free units that hold pages, in all regions.
+pub static DIRTY: AtomicUsize = AtomicUsize::new(0);
+/// One past the highest region that was ever committed.
+pub static TOP: AtomicUsize = AtomicUsize::new(0);
+/// A purger gave units back to some region whose place in the lists may be out of date.
+pub static STALE: AtomicBool = AtomicBool::new(false);
+/// What [`Shared::stamp`] is set to.
+pub static STAMP: AtomicU32 = AtomicU32::new(0);
+
+/// The shared part of region `r`, below [`TOP`].
+pub fn shared(r: usize) -> &'static Shared {
+    // SAFETY: records below TOP are writable for ever (`Heap::commit`) and all-zero ones are valid; only atomics.
+    unsafe { &*meta::region_record(r).cast::<Shared>() }
+}
 
 /// The heap.
 pub struct Heap {
@@ -34,18 +69,18 @@ pub struct Heap {
     mask: u64,
     dirty_head: u32,
     dirty_tail: u32,
-    dirty_units: usize,
     committed_units: usize,
     /// The arena that still grows: next region and end.
     next_region: usize,
     end_region: usize,
     /// Map entries and records made writable up to here.
     mapped_units: usize,
-    top_region: usize,
 }
 
 /// Regions committed at a time while the heap is small and when it is large.
 const STEPS: [usize; 3] = [32, 8, 1];
+/// Regions of the dirty list that are looked at for a run.
+const PROBES: usize = 4;
 
 impl Heap {
     pub const fn new() -> Self {
@@ -54,23 +89,15 @@ impl Heap {
             mask: 0,
             dirty_head: 0,
             dirty_tail: 0,
-            dirty_units: 0,
             committed_units: 0,
             next_region: 0,
             end_region: 0,
             mapped_units: 0,
-            top_region: 0,
         }
     }
 
-    pub fn dirty_units(&self) -> usize {
-        self.dirty_units
-    }
     pub fn committed_units(&self) -> usize {
         self.committed_units
-    }
-    pub fn top_unit(&self) -> usize {
-        self.top_region * UNITS_PER_REGION
     }
 
     pub fn add_arena(&mut self, first: usize, end: usize) {
@@ -78,10 +105,10 @@ impl Heap {
         self.end_region = end / UNITS_PER_REGION;
     }
 
-    fn region(&mut self, r: usize) -> &mut Region {
-        // SAFETY: records below `top_region` are writable (see `grow`), others are never asked for; the borrow of
-        // `self` keeps two references from living at once, and all access is under the page heap's lock.
-        unsafe { &mut *meta::region_record(r).cast::<Region>() }
+    fn links(&mut self, r: usize) -> &mut Links {
+        // SAFETY: records below TOP are writable, others are never asked for; the borrow of `self` keeps two references
+        // from living at once, and all access to this half is under the page heap's lock.
+        unsafe { &mut (*meta::region_record(r).cast::<Record>()).links }
     }
 
     fn bin_head(&self, n: usize) -> u32 {
@@ -100,89 +127,91 @@ impl Heap {
 
     /// Moves region `r` to the bin of its longest free run.
     fn rebin(&mut self, r: usize) {
-        let id = r as u32 + 1;
-        let (old, now) = {
-            let g = self.region(r);
-            (g.longest as usize, longest_run(!g.used))
-        };
+        let (g, id) = (shared(r), r as u32 + 1);
+        let old = g.longest.load(Relaxed) as usize;
+        let now = longest_run(!g.word.used());
         if old == now {
             return;
         }
         if old != 0 {
-            let (next, prev) = {
-                let g = self.region(r);
-                (g.next, g.prev)
-            };
+            let Links { next, prev, .. } = *self.links(r);
             if prev == 0 {
                 self.set_bin_head(old, next);
             } else {
-                self.region(prev as usize - 1).next = next;
+                self.links(prev as usize - 1).next = next;
             }
             if next != 0 {
-                self.region(next as usize - 1).prev = prev;
+                self.links(next as usize - 1).prev = prev;
             }
         }
         if now != 0 {
             let head = self.bin_head(now);
             if head != 0 {
-                self.region(head as usize - 1).prev = id;
+                self.links(head as usize - 1).prev = id;
             }
-            let g = self.region(r);
-            (g.next, g.prev) = (head, 0);
+            let l = self.links(r);
+            (l.next, l.prev) = (head, 0);
             self.set_bin_head(now, id);
         }
-        self.region(r).longest = now as u8;
+        g.longest.store(now as u8, Relaxed);
     }
 
-    /// Keeps the dirty list: a region is on it exactly while it has dirty units; the newest is at the head.
+    /// Keeps the dirty list: a region with dirty units is on it; the newest is at the head.
     fn relist_dirty(&mut self, r: usize) {
-        let id = r as u32 + 1;
-        let (on, wants) = {
-            let g = self.region(r);
-            (g.on_dirty, g.dirty != 0)
-        };
-        if on == wants {
+        let (g, id) = (shared(r), r as u32 + 1);
+        let wants = g.word.dirty() != 0;
+        if g.on_dirty.load(Relaxed) == wants {
             return;
         }
         if wants {
             let head = self.dirty_head;
             if head != 0 {
-                self.region(head as usize - 1).dirty_prev = id;
+                self.links(head as usize - 1).dirty_prev = id;
             } else {
                 self.dirty_tail = id;
             }
-            let g = self.region(r);
-            (g.dirty_next, g.dirty_prev) = (head, 0);
+            let l = self.links(r);
+            (l.dirty_next, l.dirty_prev) = (head, 0);
             self.dirty_head = id;
         } else {
-            let (next, prev) = {
-                let g = self.region(r);
-                (g.dirty_next, g.dirty_prev)
-            };
+            let l = self.links(r);
+            let (next, prev) = (l.dirty_next, l.dirty_prev);
             if prev == 0 {
                 self.dirty_head = next;
             } else {
-                self.region(prev as usize - 1).dirty_next = next;
+                self.links(prev as usize - 1).dirty_next = next;
             }
             if next == 0 {
                 self.dirty_tail = prev;
             } else {
-                self.region(next as usize - 1).dirty_prev = prev;
+                self.links(next as usize - 1).dirty_prev = prev;
             }
         }
-        self.region(r).on_dirty = wants;
+        g.on_dirty.store(wants, Relaxed);
     }
 
-    /// Takes `bits` (free) of region `r`; true if none was dirty.
-    fn use_bits(&mut self, r: usize, bits: u32) -> bool {
-        let g = self.region(r);
-        g.used |= bits;
-        let dirty = (g.dirty & bits).count_ones() as usize;
-        g.dirty &= !bits;
-        self.dirty_units -= dirty;
+    /// Takes `bits` of region `r`: true if none was dirty; `None` if a purger has one of them.
+    fn use_bits(&mut self, r: usize, bits: u32) -> Option<bool> {
+        let dirty = shared(r).word.take(bits)?.count_ones() as usize;
+        DIRTY.fetch_sub(dirty, Relaxed);
         self.rebin(r);
         self.relist_dirty(r);
-        dirty == 0
+        Some(dirty == 0)
+    }
+
+    /// What purgers changed since the last call; true if there was anything.
+    fn settle(&mut self) -> bool {
+        // ORDERING: Acquire, pairs with Release in `purge`: the words it gave back to are seen.
+        if !STALE.swap(false, Acquire) {
+            return false;
+        }
+        for r in 0..TOP.load(Relaxed) {
+            if shared(r).known.load(Relaxed) {
+                self.rebin(r);
+                self.relist_dirty(r);
+            }
+        }
+        true
     }
 
     pub fn take(&mut self, units: usize) -> Option<Run> {
@@ -194,82 +223,87 @@ impl Heap {
     }
 
     fn take_in_region(&mut self, n: usize) -> Option<Run> {
-        let mut at = self.dirty_head;
-        for _ in 0..4 {
-            if at == 0 {
-                break;
-            }
+        let (mut at, mut probes) = (self.dirty_head, 0);
+        while at != 0 && probes < PROBES {
             let r = at as usize - 1;
-            let (dirty, next) = {
-                let g = self.region(r);
-                (g.dirty, g.dirty_next)
-            };
-            if let Some(b) = find_run(dirty, n) {
-                return Some(self.take_bits(r, b, n));
+            at = self.links(r).dirty_next;
+            let dirty = shared(r).word.dirty();
+            if dirty == 0 {
+                self.relist_dirty(r);
+                continue;
             }
-            at = next;
+            probes += 1;
+            if let Some(b) = find_run(dirty, n)
+                && let Some(run) = self.take_bits(r, b, n)
+            {
+                return Some(run);
+            }
         }
         loop {
             // ORDER: the shortest run that fits, so that fuller regions fill first.
             let fits = self.mask >> n << n;
             if fits != 0 {
                 let r = self.bin_head(fits.trailing_zeros() as usize) as usize - 1;
-                let free = !self.region(r).used;
-                let b = find_run(free, n)?;
-                return Some(self.take_bits(r, b, n));
-            }
-            if !self.grow(1) {
+                let found = find_run(!shared(r).word.used(), n);
+                match found.and_then(|b| self.take_bits(r, b, n)) {
+                    Some(run) => return Some(run),
+                    None => self.rebin(r), // a purger has some of it
+                }
+            } else if !self.settle() && !self.grow(1) {
                 return None;
             }
         }
     }
 
-    fn take_bits(&mut self, r: usize, b: u32, n: usize) -> Run {
-        let clean = self.use_bits(r, mask(b, n));
-        Run {
+    fn take_bits(&mut self, r: usize, b: u32, n: usize) -> Option<Run> {
+        let clean = self.use_bits(r, mask(b, n))?;
+        Some(Run {
             first: r * UNITS_PER_REGION + b as usize,
             units: n,
             clean,
-        }
+        })
     }
 
     /// Whole regions in a row; the last one's tail stays free.
     fn take_regions(&mut self, units: usize) -> Option<Run> {
         let k = units.div_ceil(UNITS_PER_REGION);
-        let mut first = None;
-        if self.mask >> UNITS_PER_REGION & 1 != 0 {
-            let mut run = 0;
-            for r in 0..self.top_region {
-                let g = self.region(r);
-                run = if g.known && g.used == 0 { run + 1 } else { 0 };
-                if run == k {
-                    first = Some(r + 1 - k);
-                    break;
+        self.settle();
+        loop {
+            let mut first = None;
+            if self.mask >> UNITS_PER_REGION & 1 != 0 {
+                let mut run = 0;
+                for r in 0..TOP.load(Relaxed) {
+                    let g = shared(r);
+                    let free = g.known.load(Relaxed) && g.word.used() == 0;
+                    run = if free { run + 1 } else { 0 };
+                    if run == k {
+                        first = Some(r + 1 - k);
+                        break;
+                    }
                 }
             }
+            let first = match first {
+                Some(r) => r,
+                None => self.grow_contiguous(k)?,
+            };
+            let first = first * UNITS_PER_REGION;
+            // `None`: a purger was faster somewhere; its regions are passed over in the next round.
+            if let Some(clean) = self.take_at(first, units) {
+                return Some(Run {
+                    first,
+                    units,
+                    clean,
+                });
+            }
         }
-        let first = match first {
-            Some(r) => r,
-            None => self.grow_contiguous(k)?,
-        };
-        let mut clean = true;
-        for i in 0..k {
-            let n = (units - i * UNITS_PER_REGION).min(UNITS_PER_REGION);
-            clean &= self.use_bits(first + i, mask(0, n));
-        }
-        Some(Run {
-            first: first * UNITS_PER_REGION,
-            units,
-            clean,
-        })
     }
 
     /// `k` new free regions in a row, counting free ones at the end of the growing arena.
     fn grow_contiguous(&mut self, k: usize) -> Option<usize> {
         let mut have = 0;
-        while have < k && self.next_region > have && self.next_region <= self.top_region {
-            let g = self.region(self.next_region - 1 - have);
-            if !(g.known && g.used == 0) {
+        while have < k && self.next_region > have && self.next_region <= TOP.load(Relaxed) {
+            let g = shared(self.next_region - 1 - have);
+            if !(g.known.load(Relaxed) && g.word.used() == 0) {
                 break;
             }
             have += 1;
@@ -327,97 +361,86 @@ impl Heap {
         }
         self.committed_units += n * UNITS_PER_REGION;
         self.next_region = end;
-        self.top_region = self.top_region.max(end);
         for r in first..end {
-            self.region(r).known = true;
+            shared(r).known.store(true, Relaxed);
         }
+        // ORDERING: Release, pairs with Acquire in `purge` and in walks over the page map: the records are writable.
+        TOP.fetch_max(end, Release);
         for r in (first..end).rev() {
             self.rebin(r);
         }
         true
     }
 
+    /// Gives units back. Their regions go to the head of the dirty list if the units are dirty.
     pub fn give(&mut self, first: usize, units: usize, dirty: bool) {
-        let (mut at, end) = (first, first + units);
-        while at < end {
-            let (r, b) = (at / UNITS_PER_REGION, at % UNITS_PER_REGION);
-            let n = (UNITS_PER_REGION - b).min(end - at);
-            let bits = mask(b as u32, n);
-            let g = self.region(r);
-            g.used &= !bits;
+        if dirty {
+            // Before the bits, so that the count is never short of them.
+            DIRTY.fetch_add(units, Relaxed);
+        }
+        for (r, bits) in pieces(first, units) {
+            let g = shared(r);
+            g.word.give(bits, dirty);
             if dirty {
-                g.dirty |= bits;
-                self.dirty_units += n;
+                g.stamp.store(STAMP.load(Relaxed), Relaxed);
             }
             self.rebin(r);
             self.relist_dirty(r);
-            at += n;
         }
     }
 
     /// Takes exactly units `first..first + units` if all are free; whether none was dirty.
     pub fn take_at(&mut self, first: usize, units: usize) -> Option<bool> {
-        let (mut at, end) = (first, first + units);
-        while at < end {
-            let (r, b) = (at / UNITS_PER_REGION, at % UNITS_PER_REGION);
-            if r >= self.top_region {
-                return None;
-            }
-            let n = (UNITS_PER_REGION - b).min(end - at);
-            let g = self.region(r);
-            if !g.known || g.used & mask(b as u32, n) != 0 {
-                return None;
-            }
-            at += n;
+        let top = TOP.load(Relaxed);
+        let free = |(r, bits): (usize, u32)| {
+            r < top && shared(r).known.load(Relaxed) && shared(r).word.used() & bits == 0
+        };
+        if !pieces(first, units).all(free) {
+            return None;
         }
-        let (mut at, mut clean) = (first, true);
-        while at < end {
-            let (r, b) = (at / UNITS_PER_REGION, at % UNITS_PER_REGION);
-            let n = (UNITS_PER_REGION - b).min(end - at);
-            clean &= self.use_bits(r, mask(b as u32, n));
-            at += n;
+        let (mut clean, mut taken) = (true, 0);
+        for (r, bits) in pieces(first, units) {
+            match self.use_bits(r, bits) {
+                Some(c) => clean &= c,
+                None => {
+                    // A purger has some of it. What was taken goes back as if it were dirty: that is never wrong.
+                    self.give(first, taken, true);
+                    return None;
+                }
+            }
+            taken += bits.count_ones() as usize;
         }
         Some(clean)
     }
 
     /// The longest dirty run of the region that has been dirty for longest, taken out of the heap.
     pub fn take_dirty(&mut self) -> Option<(usize, usize)> {
-        if self.dirty_tail == 0 {
+        while self.dirty_tail != 0 {
+            let r = self.dirty_tail as usize - 1;
+            let dirty = shared(r).word.dirty();
+            let n = longest_run(dirty);
+            if let Some(b) = find_run(dirty, n)
+                && n > 0
+                && self.use_bits(r, mask(b, n)).is_some()
+            {
+                return Some((r * UNITS_PER_REGION + b as usize, n));
+            }
+            self.relist_dirty(r);
+        }
+        None
+    }
+}
+
+/// Units `first..first + units` by region: its number and the bits in it.
+fn pieces(first: usize, units: usize) -> impl Iterator<Item = (usize, u32)> {
+    let (mut at, end) = (first, first + units);
+    core::iter::from_fn(move || {
+        if at == end {
             return None;
         }
-        let r = self.dirty_tail as usize - 1;
-        let dirty = self.region(r).dirty;
-        let n = longest_run(dirty);
-        let b = find_run(dirty, n)?;
-        self.use_bits(r, mask(b, n));
-        Some((r * UNITS_PER_REGION + b as usize, n))
-    }
-}
-
-/// `n` bits from bit `b` on.
-fn mask(b: u32, n: usize) -> u32 {
-    if n >= 32 {
-        u32::MAX
-    } else {
-        ((1u32 << n) - 1) << b
-    }
-}
-
-/// Length of the longest run of ones.
-fn longest_run(mut v: u32) -> usize {
-    let mut n = 0;
-    while v != 0 {
-        v &= v >> 1;
-        n += 1;
-    }
-    n
-}
-
-/// The lowest bit at which `n` ones begin.
-fn find_run(v: u32, n: usize) -> Option<u32> {
-    let mut starts = v;
-    for i in 1..n {
-        starts &= v.checked_shr(i as u32).unwrap_or(0);
-    }
-    (starts != 0).then(|| starts.trailing_zeros())
+        let (r, b) = (at / UNITS_PER_REGION, at % UNITS_PER_REGION);
+        let n = (UNITS_PER_REGION - b).min(end - at);
+        at += n;
+        Some((r, mask(b as u32, n)))
+    })
 }

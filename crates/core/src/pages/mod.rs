@@ -8,18 +8,21 @@
 //! the region with the shortest free run that fits, so that full hugepages fill up and sparse ones drain.
 //! Cost: one lock, ~30-60 ns, plus page faults of what is touched first.
 //!
-//! Accounting: `used + dirty <= committed`, in units; `dirty` is bounded by `policy::retained_limit` of `used`,
-//! enforced by the frees themselves ([`give`]).
+//! Accounting: `used + dirty <= committed`, in units. Without a support thread `dirty` is at most
+//! `policy::retained_limit` of `used`, enforced by the frees themselves ([`give`]). With one, used and dirty together may
+//! reach what was used lately, and it gives back what demand does not ask for ([`purge::excess`]).
 
 mod heap;
 pub mod inspect;
+pub mod purge;
+mod region;
 
-use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
+use crate::bell;
+use crate::sync::{AtomicUsize, Ordering::*};
 use aethalloc_base::options::Key;
 use aethalloc_base::policy;
 use aethalloc_base::units::{UNIT, UNITS_PER_REGION};
 use aethalloc_sys::lock::Lock;
-use aethalloc_sys::memory;
 use core::cell::UnsafeCell;
 use heap::Heap;
 
@@ -29,10 +32,10 @@ unsafe impl Sync for Guarded {}
 static HEAP: Guarded = Guarded(UnsafeCell::new(Heap::new()));
 static LOCK: Lock = Lock::new();
 
-static PURGES: AtomicU64 = AtomicU64::new(0);
-static PURGED: AtomicU64 = AtomicU64::new(0);
 /// Units in use, kept beside the heap so that policies read it without the lock.
 static USED: AtomicUsize = AtomicUsize::new(0);
+/// The most units in use since the support thread last looked.
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 /// The page heap's lock (the fork handlers take it).
 pub fn lock() -> &'static Lock {
@@ -61,8 +64,15 @@ fn with<R>(f: impl FnOnce(&mut Heap) -> R) -> R {
 /// A run of `units` units (> 0), `None` when the system grants no more.
 pub fn take(units: usize) -> Option<Run> {
     let run = with(|h| h.take(units))?;
-    USED.fetch_add(units, Relaxed);
+    count_used(units);
     Some(run)
+}
+
+fn count_used(units: usize) {
+    let used = USED.fetch_add(units, Relaxed) + units;
+    if used > PEAK.load(Relaxed) {
+        PEAK.store(used, Relaxed);
+    }
 }
 
 /// Gives a run back; its pages stay until the bound on retained memory needs them.
@@ -70,18 +80,15 @@ pub fn give(run: Run) {
     USED.fetch_sub(run.units, Relaxed);
     let mut run = run;
     // A run as large as a region goes back to the system first when it would break the bound on its own.
-    if run.units >= UNITS_PER_REGION
-        && !run.clean
-        && run.units + with(|h| h.dirty_units()) > limit_units()
-    {
-        let _ = discard(run.first, run.units).map(|()| run.clean = true);
+    if run.units >= UNITS_PER_REGION && !run.clean && run.units + dirty_units() > allowed_units() {
+        let _ = purge::discard(run.first, run.units).map(|()| run.clean = true);
     }
-    let dirty = with(|h| {
-        h.give(run.first, run.units, !run.clean);
-        h.dirty_units()
-    });
-    if dirty > limit_units() {
-        purge_to(limit_units() / 2);
+    with(|h| h.give(run.first, run.units, !run.clean));
+    let dirty = dirty_units();
+    if dirty > allowed_units() {
+        purge::to(limit_units() / 2);
+    } else if dirty * UNIT > policy::SETTLED {
+        bell::ring();
     }
 }
 
@@ -91,7 +98,7 @@ pub fn extend(run: &mut Run, units: usize) -> bool {
     let Some(clean) = with(|h| h.take_at(run.first + run.units, more)) else {
         return false;
     };
-    USED.fetch_add(more, Relaxed);
+    count_used(more);
     run.units = units;
     run.clean &= clean;
     true
@@ -110,7 +117,8 @@ pub fn shrink(run: &mut Run, units: usize) {
     }
 }
 
-fn limit_units() -> usize {
+/// Most dirty units that may stay for ever: what the frees enforce when nobody else does.
+pub fn limit_units() -> usize {
     let live = USED.load(Relaxed) * UNIT;
     policy::retained_limit(
         live,
@@ -119,35 +127,28 @@ fn limit_units() -> usize {
     ) / UNIT
 }
 
-fn discard(first: usize, units: usize) -> Option<()> {
-    // SAFETY: the units belong to the caller's run; nobody needs their contents.
-    unsafe { memory::discard(crate::space::address_of(first), units * UNIT) }.ok()?;
-    PURGES.fetch_add(1, Relaxed);
-    PURGED.fetch_add((units * UNIT) as u64, Relaxed);
-    Some(())
+/// Most dirty units that a free leaves, now.
+fn allowed_units() -> usize {
+    let lately = match bell::allowed() {
+        0 => 0,
+        n => n.max(PEAK.load(Relaxed)),
+    };
+    limit_units().max(lately.saturating_sub(USED.load(Relaxed)))
 }
 
-/// Gives dirty units back until at most `target` are left, oldest regions first. Each piece is taken out of the heap
-/// for its system call, so that nobody waits for it; interrupted, it leaks that piece. Returns bytes given back.
-pub fn purge_to(target: usize) -> usize {
-    let mut bytes = 0;
-    loop {
-        let Some((first, units)) = with(|h| {
-            if h.dirty_units() > target {
-                h.take_dirty()
-            } else {
-                None
-            }
-        }) else {
-            return bytes;
-        };
-        let ok = discard(first, units).is_some();
-        with(|h| h.give(first, units, !ok));
-        if !ok {
-            return bytes; // locked pages (EINVAL): they stay dirty
-        }
-        bytes += units * UNIT;
-    }
+/// Free units that still hold pages.
+pub fn dirty_units() -> usize {
+    heap::DIRTY.load(Relaxed)
+}
+
+/// The most units in use since the last call.
+pub fn take_peak() -> usize {
+    PEAK.swap(USED.load(Relaxed), Relaxed)
+}
+
+/// Sets the clock by which regions remember when they became dirty.
+pub fn set_stamp(stamp: u32) {
+    heap::STAMP.store(stamp, Relaxed);
 }
 
 /// Figures of the page heap.
@@ -167,13 +168,13 @@ pub struct PageStats {
 
 /// A snapshot.
 pub fn stats() -> PageStats {
-    let (dirty, committed) = with(|h| (h.dirty_units(), h.committed_units()));
+    let committed = with(|h| h.committed_units());
     PageStats {
         used: USED.load(Relaxed) * UNIT,
-        dirty: dirty * UNIT,
+        dirty: dirty_units() * UNIT,
         committed: committed * UNIT,
-        purges: PURGES.load(Relaxed),
-        purged: PURGED.load(Relaxed),
+        purges: purge::PURGES.load(Relaxed),
+        purged: purge::PURGED.load(Relaxed),
     }
 }
 
@@ -184,5 +185,5 @@ pub fn used_units() -> usize {
 
 /// One past the highest unit that was ever in use: what a walk over the page map needs to visit.
 pub fn top_unit() -> usize {
-    with(|h| h.top_unit())
+    heap::TOP.load(Acquire) * UNITS_PER_REGION
 }

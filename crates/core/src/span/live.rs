@@ -3,11 +3,14 @@
 //! Free runs are bounded by the page heap; free blocks inside slabs that are in use are not, and when a program drops
 //! most of what it held, most pages of such slabs may be empty. So the frees themselves watch the sum: when it has
 //! fallen by `FALL` bytes and a quarter since its last peak, the freeing thread purges the empty pages of all slabs,
-//! once. A program in a steady state never does.
+//! once. Where a support thread looks, it does, a little later. A program in a steady state causes no sweep.
 //!
 //! Cost: threads gather their bytes and change the shared sum once for every `SHARE` of them.
 
+use crate::bell;
+use crate::config;
 use crate::sync::{AtomicBool, AtomicIsize, AtomicU64, Ordering::*};
+use aethalloc_base::options::Key;
 
 /// Least fall that is followed by a sweep.
 const FALL: isize = 8 << 20;
@@ -50,11 +53,23 @@ pub fn change(bytes: isize) {
 #[cold]
 #[inline(never)]
 fn fallen(live: isize) {
-    if !SWEEPING.swap(true, Relaxed) {
+    if bell::is_served() && config::get(Key::support_sweep) != 0 {
+        bell::ring(); // the support thread sweeps
+    } else if !SWEEPING.swap(true, Relaxed) {
         PEAK.store(live, Relaxed);
         super::purge::all();
         SWEEPING.store(false, Relaxed);
     }
+}
+
+/// Bytes out of slabs, now.
+pub fn bytes() -> usize {
+    LIVE.load(Relaxed).max(0) as usize
+}
+
+/// The most bytes that were out since the last call.
+pub fn take_peak() -> usize {
+    PEAK.swap(LIVE.load(Relaxed), Relaxed).max(0) as usize
 }
 
 /// A fork's child: no sweep is under way here.

@@ -112,6 +112,11 @@ pub fn each(mut f: impl FnMut(*mut Owner)) {
     }
 }
 
+/// A fork's child: `n` threads have a cache. Caches that could not be given back stay registered and count no more.
+pub fn recount(n: u32) {
+    LIVE.store(n, Relaxed);
+}
+
 /// Caches registered now.
 pub fn live() -> usize {
     LIVE.load(Relaxed) as usize

@@ -42,6 +42,7 @@ pub fn all() -> usize {
                 continue;
             }
             let slab = Slab::of_entry(c, 0, state);
+            crate::bell::step(30);
             if central::settle_swept(c, slab) {
                 Some(slab)
             } else {
@@ -107,6 +108,7 @@ fn of_slab(c: Class, slab: &'static Slab) -> usize {
             // SAFETY: every block that touches these pages is free, none can be handed out while the slab is frozen.
             if unsafe { memory::discard(at, n as usize * PAGE) }.is_ok() {
                 clean.fetch_or(run as u16, Relaxed);
+                crate::pages::purge::count(n as usize * PAGE);
                 bytes += n as usize * PAGE;
             }
         }

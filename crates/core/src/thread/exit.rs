@@ -27,6 +27,9 @@ pub fn thread_ends(t: Tls) {
     abandon(cache);
     t.set_cache(null_mut());
     t.set_life(Life::Over);
+    if owners::live() < 2 {
+        crate::bell::poke(); // a process with one thread has no support thread
+    }
 }
 
 /// Gives back everything that `cache` holds, and the cache itself. Its thread is the caller, or does not exist

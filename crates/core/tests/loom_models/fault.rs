@@ -15,6 +15,8 @@ pub enum Op {
     Store,
     /// A compare-and-swap that succeeds, or any other read-modify-write.
     Update,
+    /// `fence`.
+    Fence,
 }
 
 /// One change of the production source.
@@ -28,7 +30,7 @@ pub struct Fault {
 
 impl Fault {
     /// In `function` of `source` (the text of a file whose path ends in `file`), operations `op` of ordering `from`
-    /// become Relaxed.
+    /// become Relaxed (a fence: nothing).
     pub fn weaken(
         file: &'static str,
         source: &str,

@@ -7,12 +7,20 @@
 mod fault;
 mod sync;
 
+#[path = "../../src/bell/word.rs"]
+#[allow(dead_code)]
+mod bell_word;
 #[path = "../../src/span/claim.rs"]
 #[allow(dead_code)]
 mod claim;
 #[path = "../../src/space/entry.rs"]
 #[allow(dead_code)]
 mod entry;
+#[path = "../../src/pages/region.rs"]
+#[allow(dead_code)]
+mod region;
 
+mod bell;
 mod claim_word;
 mod page_map;
+mod region_word;

@@ -112,3 +112,11 @@ updates!(
 updates!(
     AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_and, fetch_or
 );
+
+/// As `core`'s.
+#[track_caller]
+pub fn fence(o: Ordering) {
+    if fault::ordering(Op::Fence, o, Location::caller()) != Ordering::Relaxed {
+        inner::fence(o);
+    }
+}

@@ -49,6 +49,16 @@ calls! {
     GETRANDOM SYS_getrandom ENOSYS;
     PKEY_ALLOC SYS_pkey_alloc ENOSPC;
     PKEY_FREE SYS_pkey_free EINVAL;
+    CLONE SYS_clone EAGAIN;
+    EXIT SYS_exit EINVAL;
+    CAPSET SYS_capset EPERM;
+    SETPRIORITY SYS_setpriority EACCES;
+    SCHED_SETSCHEDULER SYS_sched_setscheduler EPERM;
+    PRCTL SYS_prctl EINVAL;
+    SCHED_SETAFFINITY SYS_sched_setaffinity EPERM;
+    SCHED_GETAFFINITY SYS_sched_getaffinity EPERM;
+    CLOCK_GETTIME SYS_clock_gettime EINVAL;
+    CLOSE_RANGE SYS_close_range ENOSYS;
 }
 
 /// The call of that name.

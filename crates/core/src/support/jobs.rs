@@ -1,0 +1,130 @@
+//! What the support thread does in a round, in order of worth.
+//!
+//! 1. Free runs that demand does not ask for go back (`pages::purge::excess`).
+//! 2. After a fall, slabs that are all free are released, whoever held them, and empty pages inside others go back
+//!    (`span::purge::all`).
+//!
+//! Each has an option of its own. A round with nothing to do reads some twenty words.
+
+use crate::bell::{Shared, step};
+use crate::span::live;
+use crate::sync::Ordering::*;
+use crate::{config, pages, span};
+use aethalloc_base::demand::{Demand, Fall, LEAST_SLOTS};
+use aethalloc_base::options::Key;
+use aethalloc_base::policy;
+use aethalloc_base::units::UNIT;
+
+/// Free runs that are left alone.
+const SETTLED: usize = policy::SETTLED / UNIT;
+
+/// What was seen in a round; equal twice: nothing happened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    used: usize,
+    dirty: usize,
+    live: usize,
+}
+
+impl Seen {
+    fn now() -> Self {
+        Seen {
+            used: pages::used_units(),
+            dirty: pages::dirty_units(),
+            live: live::bytes(),
+        }
+    }
+}
+
+/// What the support thread remembers from round to round, and from one thread to the next.
+pub struct Jobs {
+    slot_ms: u64,
+    runs: Demand,
+    slabs: Fall,
+    seen: Seen,
+    /// Slot in which something changed last.
+    changed: u64,
+}
+
+impl Jobs {
+    pub const fn new() -> Self {
+        Jobs {
+            slot_ms: 1,
+            runs: Demand::new(0),
+            slabs: Fall::new(0),
+            seen: Seen {
+                used: 0,
+                dirty: 0,
+                live: 0,
+            },
+            changed: 0,
+        }
+    }
+
+    pub fn slot_ms(&self) -> u64 {
+        self.slot_ms
+    }
+
+    /// A support thread begins.
+    pub fn begin(&mut self, now: u64) {
+        self.slot_ms = (config::get(Key::decay) as u64 / LEAST_SLOTS).max(1);
+        self.changed = now / self.slot_ms;
+    }
+
+    /// One round at time `now`; true while time alone may make more work.
+    pub fn round(&mut self, s: &Shared, now: u64) -> bool {
+        let slot = now / self.slot_ms;
+        // In this order: what slabs give up are free runs.
+        self.slabs(slot);
+        step(10);
+        self.free_runs(s, slot);
+        step(11);
+        let seen = Seen::now();
+        if seen != self.seen {
+            self.seen = seen;
+            self.changed = slot;
+        }
+        slot <= self.changed + self.runs.window().max(LEAST_SLOTS) + 1
+    }
+
+    /// The truth has changed since the last round.
+    pub fn has_work(&self) -> bool {
+        Seen::now() != self.seen
+    }
+
+    /// The thread ends: the formula counts again.
+    pub fn finish(&mut self, s: &Shared) {
+        s.allowed.store(0, Relaxed);
+        let limit = pages::limit_units();
+        if pages::dirty_units() > limit {
+            pages::purge::excess(limit / 2, 0);
+        }
+    }
+
+    fn free_runs(&mut self, s: &Shared, slot: u64) {
+        let stamp = slot as u32;
+        pages::set_stamp(stamp);
+        let (peak, used) = (pages::take_peak(), pages::used_units());
+        self.runs.note(slot, peak);
+        if config::get(Key::support_purge) == 0 {
+            return;
+        }
+        s.allowed.store(self.runs.recent_peak() + SETTLED, Relaxed);
+        let target = self.runs.keep(used).max(SETTLED);
+        if pages::dirty_units() > target {
+            let freed = pages::purge::excess(target, stamp) / UNIT;
+            self.runs.gave(freed, used + pages::dirty_units());
+        }
+    }
+
+    fn slabs(&mut self, slot: u64) {
+        if config::get(Key::support_sweep) == 0 {
+            return; // the frees watch for a fall
+        }
+        let (peak, now) = (live::take_peak(), live::bytes());
+        if self.slabs.note(slot, peak, now) {
+            let freed = span::purge::all();
+            self.slabs.swept(freed, now);
+        }
+    }
+}
