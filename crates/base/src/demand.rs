@@ -94,7 +94,7 @@ impl Demand {
             let part = if age <= half {
                 above
             } else {
-                above / half as usize * (self.window - age) as usize
+                above.checked_div(half as usize).unwrap_or(0) * (self.window - age) as usize
             };
             keep = keep.max(part);
         }

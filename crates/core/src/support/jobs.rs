@@ -65,15 +65,19 @@ impl Jobs {
         self.slot_ms
     }
 
+    fn slot_at(&self, now: u64) -> u64 {
+        now.checked_div(self.slot_ms).unwrap_or(0)
+    }
+
     /// A support thread begins.
     pub fn begin(&mut self, now: u64) {
         self.slot_ms = (config::get(Key::decay) as u64 / LEAST_SLOTS).max(1);
-        self.changed = now / self.slot_ms;
+        self.changed = self.slot_at(now);
     }
 
     /// One round at time `now`; true while time alone may make more work.
     pub fn round(&mut self, s: &Shared, now: u64) -> bool {
-        let slot = now / self.slot_ms;
+        let slot = self.slot_at(now);
         // In this order: what slabs give up are free runs.
         self.slabs(slot);
         step(10);
