@@ -109,12 +109,12 @@ fn stopped_or_ended_anywhere() {
             HAPPENED.store(false, Relaxed);
             CHOSEN.store(step, Relaxed);
             TREATMENT.store(treatment, Release);
-            // Steps 2 and 3 come when it parks: then it must be left alone for its longest window.
+            // Most steps come when demand has aged: then it must be left alone for its longest window.
             let start = Instant::now();
             while !HAPPENED.load(Acquire) {
                 send(&mut random);
                 work(&mut random);
-                let pause = if step == 2 || step == 3 { 1500 } else { 30 };
+                let pause = if step < 2 { 30 } else { 1000 };
                 std::thread::sleep(Duration::from_millis(pause));
                 if start.elapsed() > Duration::from_secs(40) {
                     break;

@@ -89,7 +89,7 @@ fn memory_follows_the_live_bytes() {
     test(|| {
         let program = Source::c("support_memory").build()?;
         for (what, sleepers, ms, limit) in [
-            ("dormant", "0", "6000", "8192"),
+            ("dormant", "0", "6000", "12288"),
             ("freed", "1", "6000", "10240"),
             ("sparse", "1", "8000", "240"),
         ] {

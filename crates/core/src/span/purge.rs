@@ -26,6 +26,7 @@ pub fn all() -> usize {
         else {
             continue;
         };
+        crate::bell::step(30);
         let ended = {
             // The class lock keeps the slab alive; nothing waits for more than one slab's pages.
             let _held = central::of(c).lock();
@@ -42,7 +43,6 @@ pub fn all() -> usize {
                 continue;
             }
             let slab = Slab::of_entry(c, 0, state);
-            crate::bell::step(30);
             if central::settle_swept(c, slab) {
                 Some(slab)
             } else {
