@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 
 use crate::Library;
-use crate::kernel::{self, Call, Filter, LIBRARY_CALLS, Refusal, Traced, Verdict};
+use crate::kernel::{self, Call, Filter, Refusal, Traced, Verdict};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
 
 /// Long enough for the slowest machine, short enough to notice a deadlock.
@@ -148,7 +148,7 @@ impl Run {
     /// # Panics
     /// As [`Run::finish`].
     pub fn finish_traced(mut self, judge: &mut dyn FnMut(&Call) -> Verdict) -> (Finished, Traced) {
-        let filter = Filter::tracing(LIBRARY_CALLS.iter().map(|call| call.number));
+        let filter = Filter::tracing(kernel::traced_numbers());
         // SAFETY: between fork and exec, only system calls are made.
         unsafe {
             self.command.pre_exec(move || {

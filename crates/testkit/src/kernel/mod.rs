@@ -19,7 +19,7 @@ pub use calls::{LIBRARY_CALLS, LibraryCall, named};
 pub(crate) use filter::Filter;
 pub use filter::Refusal;
 pub use trace::{Call, Traced, Verdict};
-pub(crate) use trace::{arm, follow};
+pub(crate) use trace::{arm, follow, traced_numbers};
 
 use crate::Missing;
 

@@ -50,6 +50,12 @@ pub struct Traced {
     pub refused_numbers: BTreeSet<i64>,
 }
 
+/// The calls at which the program is to stop.
+pub(crate) fn traced_numbers() -> impl Iterator<Item = i64> {
+    let calls = LIBRARY_CALLS.iter().map(|call| call.number);
+    calls.chain([libc::SYS_membarrier]) // by which the program itself speaks
+}
+
 /// For the child, between fork and exec: asks to be traced.
 pub(crate) fn arm() -> io::Result<()> {
     // SAFETY: takes no memory.
