@@ -5,9 +5,8 @@
 //! it is rung, and ends when nobody rings for long, when the process has a single thread again, and in any case after
 //! a while: whatever it inherited from the thread that started it is never old.
 //!
-//! It never holds memory or a lock that somebody waits for while it makes a system call: free units are claimed in the
-//! regions' words, slabs are pinned by their claim word, other threads' outboxes by their gate. So it may be preempted, or
-//! end, between any two steps: at most what it had in hand is lost, nobody waits.
+//! Free units are claimed in the regions' words, without a lock: preempted or ended there it loses what it had in hand, and
+//! nobody waits. Slabs are swept as by any thread, under the class lock, one slab at a time.
 //!
 //! How it is created, and what that means to the program: `docs/decisions/0007-support-thread.md`.
 
