@@ -15,7 +15,7 @@ usage: cargo run -p xtask -- TASK
   layers       prints every use of an upper layer by a lower one
   licences     checks the licence and the minimum Rust version of every crate
   mutants [TARGET...]   plants bugs and checks that the fuzz targets notice
-  sanitizers            tests built with AddressSanitizer and ThreadSanitizer, where a toolchain has them";
+  sanitizers            tests built with AddressSanitizer, where a toolchain has it";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);

@@ -103,7 +103,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "sanitizers",
-        what: "tests built with AddressSanitizer and ThreadSanitizer, where a toolchain has them",
+        what: "tests built with AddressSanitizer, where a toolchain has it",
         from: Level::Full,
         tools: &[],
         action: Action::Commands(sanitizers),
