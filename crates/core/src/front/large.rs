@@ -119,7 +119,8 @@ pub fn run_units(pages: usize, guarded: bool) -> usize {
     units_for(pages * PAGE + if guarded { guard::pages::size() } else { 0 })
 }
 
-/// Puts a guard between the first `bytes` bytes of the run and its end; without one, gives back what was kept for it.
+/// Puts a guard behind the first `bytes` bytes of the run: one page, because what it covers has to be faulted in again
+/// by the next user. Without one, gives back what was kept for it.
 fn put_guard(run: &mut Run, bytes: usize) -> bool {
     let page = guard::pages::size();
     if page == 0 {
@@ -128,7 +129,7 @@ fn put_guard(run: &mut Run, bytes: usize) -> bool {
     let from = bytes.next_multiple_of(page);
     let at = space::address_of(run.first).wrapping_add(from);
     // SAFETY: the run's end, which no object needs.
-    if unsafe { guard::pages::put(at, run.units * UNIT - from) } {
+    if unsafe { guard::pages::put(at, page) } {
         guard::COUNTS.guarded.fetch_add(1, Relaxed);
         return true;
     }
@@ -146,10 +147,11 @@ fn unguarded(unit: usize, pages: usize, guarded: bool) -> Option<Run> {
     if !guarded {
         return Some(run);
     }
-    let from = (pages * PAGE).next_multiple_of(guard::pages::size().max(1));
+    let page = guard::pages::size().max(1);
+    let from = (pages * PAGE).next_multiple_of(page);
     let at = space::address_of(unit).wrapping_add(from);
     // SAFETY: the guard's range, as `put_guard` chose it.
-    unsafe { guard::pages::take_off(at, run.units * UNIT - from, 1) }.then_some(run)
+    unsafe { guard::pages::take_off(at, page, 1) }.then_some(run)
 }
 
 /// Ends the object of `pages` pages at `unit`; false if somebody else did.
