@@ -8,11 +8,17 @@ use std::process::Command;
 
 use common::{copy_program, folder, said, script};
 
-/// The command, copied to where no checkout is.
-fn installed(folder: &Path) -> PathBuf {
+fn copied_to(folder: &Path) -> PathBuf {
     let command = folder.join("aethalloc");
     copy_program(Path::new(env!("CARGO_BIN_EXE_aethalloc")), &command);
     command
+}
+
+/// The command, copied to where no checkout is: so deep that the target folder around it is too far away to count.
+fn installed(folder: &Path) -> PathBuf {
+    let bin = folder.join("usr/local/bin");
+    fs::create_dir_all(&bin).unwrap();
+    copied_to(&bin)
 }
 
 #[test]
@@ -20,7 +26,7 @@ fn an_installed_command_becomes_the_bench_beside_it() {
     let folder = folder();
     let command = installed(folder.path());
     script(
-        folder.path(),
+        command.parent().unwrap(),
         "aethalloc-bench",
         "#!/bin/sh\nprintf '%s|' \"$@\"\necho trouble >&2\nexit 7",
     );
@@ -59,7 +65,7 @@ fn in_a_checkout_the_bench_is_built_first() {
     fs::write(root.join("Cargo.toml"), "[workspace]\n").unwrap();
     fs::write(root.join("crates/abi/Cargo.toml"), "").unwrap();
     fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
-    let command = installed(&target.join("release"));
+    let command = copied_to(&target.join("release"));
     let cargo = script(
         &root,
         "cargo",

@@ -16,8 +16,12 @@ pub fn six(kept: &Kept) -> String {
     let Some(six) = &kept.six else {
         return "No run is kept.\n".into();
     };
+    let busy = match six.machine.load > 0.5 * six.machine.cpus as f64 {
+        true => " The machine was busy with other work.",
+        false => "",
+    };
     let mut out = format!(
-        "One interleaved run on {}.\n\n| program | goal |",
+        "One interleaved run on {}.{busy}\n\n| program | goal |",
         machine(&six.machine, &six.commit, six.started)
     );
     for peer in &six.peers {

@@ -15,8 +15,8 @@ const PACKAGE: &str = "aethalloc-abi";
 const BENCH_PACKAGE: &str = "aethalloc-bench";
 /// As new as the last time that cargo found the library up to date; lies beside it.
 const STAMP: &str = ".libaethalloc-checked";
-/// Cargo puts this file into every target folder.
-const TARGET_MARK: &str = "CACHEDIR.TAG";
+/// Cargo puts the first into every target folder that it makes, the second also into one that was there.
+const TARGET_MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
 
 /// A source checkout and the target folder that this command was built into.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Checkout {
             .ancestors()
             .skip(2)
             .take(2)
-            .find(|folder| folder.join(TARGET_MARK).is_file())?;
+            .find(|folder| TARGET_MARKS.iter().any(|mark| folder.join(mark).is_file()))?;
         let root = target
             .ancestors()
             .skip(1)
@@ -190,6 +190,7 @@ mod tests {
             "ws/crates/abi",
             "ws/target/release",
             "out/x86_64/release",
+            "ws/made/release",
             "plain/release",
         ] {
             fs::create_dir_all(base.join(folder)).unwrap();
@@ -198,6 +199,7 @@ mod tests {
             "ws/crates/abi/Cargo.toml",
             "ws/target/CACHEDIR.TAG",
             "out/CACHEDIR.TAG",
+            "ws/made/.rustc_info.json",
         ] {
             fs::write(base.join(file), "").unwrap();
         }
@@ -219,6 +221,8 @@ mod tests {
             find("ws/target/release/aethalloc", Path::new("/none")),
             inside
         );
+        let made = Some((ws.clone(), ws.join("made")));
+        assert_eq!(find("ws/made/release/aethalloc", Path::new("/none")), made);
         let outside = Some((ws.clone(), base.join("out")));
         assert_eq!(find("out/x86_64/release/aethalloc", &ws), outside);
         assert_eq!(
