@@ -73,18 +73,27 @@ fn figures_follow_the_heap() {
     );
 }
 
-/// The frees themselves keep free memory under the bound, and a bound that changes is obeyed by the next of them.
+/// Free memory is brought under the bound, by the frees themselves or, where there is one, a little later by the support
+/// thread; a bound that changes is obeyed.
 fn retain_bounds_free_memory() {
     for (retain, most) in [("0", 0), ("32m", 32 << 20), ("1m", 1 << 20)] {
         set_option("retain", retain).expect("a good value");
         set_option("retain_share", "0").expect("a good value");
         drop(objects(1000, 100_000));
-        let kept = stats().retained;
-        assert!(kept <= most, "{kept} bytes kept, retain is {retain}");
+        let at_once = stats().retained;
         assert!(
-            most == 0 || kept >= most / 4,
-            "only {kept} bytes kept, retain is {retain}"
+            most == 0 || at_once >= most / 4,
+            "only {at_once} bytes kept, retain is {retain}"
         );
+        let mut kept = at_once;
+        for _ in 0..300 {
+            if kept <= most {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            kept = stats().retained;
+        }
+        assert!(kept <= most, "{kept} bytes kept, retain is {retain}");
     }
 }
 
@@ -93,7 +102,7 @@ fn options_tell_what_was_set() {
     for (key, value) in [
         ("retain", "3m"),
         ("retain_share", "77"),
-        ("batch_count", "123"),
+        ("batch_count", "32"),
         ("batch_bytes", "12345"),
         ("remap", "off"),
     ] {
