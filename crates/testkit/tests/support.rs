@@ -89,9 +89,9 @@ fn memory_follows_the_live_bytes() {
     test(|| {
         let program = Source::c("support_memory").build()?;
         for (what, sleepers, ms, limit) in [
-            ("dormant", "0", "6000", "12288"),
-            ("freed", "1", "6000", "10240"),
-            ("sparse", "1", "8000", "240"),
+            ("dormant", "0", "90000", "12288"),
+            ("freed", "1", "90000", "10240"),
+            ("sparse", "1", "90000", "240"),
         ] {
             ours(&program, "", |run| {
                 run.arg(what).arg(sleepers).arg(ms).arg(limit)
