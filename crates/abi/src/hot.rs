@@ -14,7 +14,6 @@ use crate::cpp::new_failed;
 use crate::fail::malloc_failed;
 
 /// What `malloc` does when the bin of its class is empty.
-#[cold]
 #[inline(never)]
 extern "C" fn malloc_slow(size: usize) -> *mut u8 {
     let p = front::allocate_slow(size);

@@ -11,6 +11,7 @@
 //! xallocx  mallocx rallocx xallocx sallocx dallocx sdallocx nallocx
 //! ctl/     mallctl mallctlnametomib mallctlbymib
 //! report/  malloc_stats malloc_info mallinfo mallinfo2 mallopt
+//! cold     what keeps rarely used code out of small programs' memory
 //! life     constructor and destructor of the library
 //! foreign  who else hands out memory here
 //! deepbind one `free` also for libraries opened with RTLD_DEEPBIND
@@ -26,6 +27,7 @@
 //! Every exported name stands in `exports.txt`, sorted; `nm -D --defined-only` shows exactly these.
 #![cfg_attr(not(test), no_std)]
 
+mod cold;
 mod cpp;
 mod ctl;
 mod deepbind;

@@ -1,6 +1,6 @@
 //! The library's constructor and destructor. Allocation works before the first and after the second.
 
-use crate::{cpp, foreign};
+use crate::{cold, cpp, foreign};
 use core::ffi::c_int;
 
 /// What the loader calls at load: glibc passes the program's arguments and environment, others may pass nothing.
@@ -21,6 +21,7 @@ extern "C" fn ctor(_argc: c_int, _argv: *const *const u8, _environment: *const *
     unsafe extern "C" {
         static environ: *const *const u8;
     }
+    cold::set_apart();
     // SAFETY: the C library's list of the environment, set before constructors run; its strings stay.
     unsafe { aethalloc_core::life::start(environ) };
     cpp::resolve_cpp();

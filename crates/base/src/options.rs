@@ -96,6 +96,7 @@ impl Options {
     }
 
     /// Takes over every good pair of `text`; calls `bad` with each piece that is not.
+    #[cold]
     pub fn parse(&mut self, text: &[u8], mut bad: impl FnMut(Problem, &[u8])) {
         let mut start = 0;
         for piece in text.split(|b| *b == b',') {
@@ -142,6 +143,7 @@ pub enum Problem {
     BadValue,
 }
 
+#[cold]
 fn parse_value(d: &Declared, text: &[u8], at: usize) -> Option<usize> {
     match d.kind {
         Kind::Switch => match text {
@@ -190,6 +192,7 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
+    #[cold]
     fn parse(text: &str) -> (Options, Vec<Problem>) {
         let (mut o, mut problems) = (Options::new(), Vec::new());
         o.parse(text.as_bytes(), |p, _| problems.push(p));

@@ -29,6 +29,7 @@ static HELD: AtomicBool = AtomicBool::new(false);
 static POSSIBLE: AtomicBool = AtomicBool::new(true);
 
 /// Registers the other allocator's functions.
+#[cold]
 pub fn register(
     free: Option<Free>,
     realloc: Option<Realloc>,
@@ -42,11 +43,13 @@ pub fn register(
 }
 
 /// Says that no other allocator's pointers can come here (a Rust global allocator gets back only what it gave).
+#[cold]
 pub fn rule_out() {
     POSSIBLE.store(false, Relaxed);
 }
 
 /// Ends the process if nobody can own `p`.
+#[cold]
 fn judge(verb: Verb, p: usize) {
     let holds = HOLDS.load(Acquire);
     if !POSSIBLE.load(Relaxed) || crate::config::get(Key::safety) == Profile::Hardened as usize {
@@ -65,6 +68,7 @@ fn judge(verb: Verb, p: usize) {
     }
 }
 
+#[cold]
 fn warn(p: usize) {
     if !WARNED.swap(true, Relaxed) {
         Line::new()

@@ -96,6 +96,12 @@ unsafe fn read_options(mut environment: *const *const u8) {
             environment = environment.add(1);
         }
     };
+    adopt_options(text);
+}
+
+#[cold]
+#[inline(never)]
+fn adopt_options(text: &'static [u8]) {
     let mut options = Options::new();
     options.parse(text, |problem, piece| {
         let line = crate::violation::Line::new().text(match problem {
@@ -184,16 +190,19 @@ fn each_lock(mut f: impl FnMut(&lock::Lock)) {
     f(space::meta::lock());
 }
 
+#[cold]
 extern "C" fn before_fork() {
     each_lock(|l| l.close());
     lock::fork_begins();
 }
 
+#[cold]
 extern "C" fn after_fork_in_parent() {
     lock::fork_ended();
     each_lock(|l| l.reopen());
 }
 
+#[cold]
 extern "C" fn after_fork_in_child() {
     lock::fork_ended();
     each_lock(|l| l.reset());
@@ -205,6 +214,7 @@ extern "C" fn after_fork_in_child() {
 }
 
 /// A child that was made without fork handlers found a lock that nobody will ever give back.
+#[cold]
 fn repair() {
     each_lock(|l| l.reset());
     lock::mark_repaired();

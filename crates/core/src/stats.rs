@@ -58,6 +58,7 @@ pub struct ClassStats {
 }
 
 /// A snapshot of the process.
+#[cold]
 pub fn snapshot() -> Stats {
     let mut s = Stats::default();
     if !crate::space::ready() {
@@ -103,6 +104,7 @@ pub fn snapshot() -> Stats {
 
 /// Figures of size class number `i` (from 0), `None` past the last. Walks the page map and the class's state bytes: about a
 /// nanosecond for each block that fits its slabs.
+#[cold]
 pub fn class(i: usize) -> Option<ClassStats> {
     let c = i + class::FIRST;
     if c >= class::COUNT {
@@ -140,9 +142,14 @@ pub fn class(i: usize) -> Option<ClassStats> {
 
 /// Appends a line of JSON about this process to the file of option `stats_file`.
 pub fn report(event: &str) {
-    let Some(path) = crate::life::path_option(Key::stats_file) else {
-        return;
-    };
+    if let Some(path) = crate::life::path_option(Key::stats_file) {
+        append(path, event);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn append(path: &[u8], event: &str) {
     let mut name = [0u8; 4096];
     let Some(room) = name.get_mut(..path.len()) else {
         return;
@@ -212,24 +219,28 @@ struct Json {
 }
 
 impl Json {
+    #[cold]
     fn new() -> Self {
         Json {
             text: [0; 2048],
             len: 0,
         }
     }
+    #[cold]
     fn byte(&mut self, b: u8) {
         if let Some(slot) = self.text.get_mut(self.len) {
             *slot = b;
             self.len += 1;
         }
     }
+    #[cold]
     fn text(&mut self, s: &str) -> &mut Self {
         for b in s.bytes() {
             self.byte(b);
         }
         self
     }
+    #[cold]
     fn escaped(&mut self, s: &[u8]) -> &mut Self {
         for b in s {
             match *b {
@@ -243,6 +254,7 @@ impl Json {
         }
         self
     }
+    #[cold]
     fn number(&mut self, v: u64) -> &mut Self {
         let mut digits = [0u8; 20];
         let mut n = digits.len();
@@ -262,6 +274,7 @@ impl Json {
         }
         self
     }
+    #[cold]
     fn as_bytes(&self) -> &[u8] {
         self.text.get(..self.len).unwrap_or(&[])
     }

@@ -16,6 +16,7 @@ pub struct Line {
 
 impl Line {
     /// `aethalloc: `.
+    #[cold]
     pub fn new() -> Self {
         Line {
             text: [0; 200],
@@ -24,10 +25,12 @@ impl Line {
         .text("aethalloc: ")
     }
     /// Adds text; what does not fit is cut.
+    #[cold]
     pub fn text(self, s: &str) -> Self {
         self.bytes(s.as_bytes())
     }
     /// Adds bytes.
+    #[cold]
     pub fn bytes(mut self, s: &[u8]) -> Self {
         for b in s {
             if let Some(slot) = self.text.get_mut(self.len) {
@@ -38,13 +41,16 @@ impl Line {
         self
     }
     /// Adds an address.
+    #[cold]
     pub fn address(self, v: usize) -> Self {
         self.text("0x").number(v, 16)
     }
     /// Adds a decimal number.
+    #[cold]
     pub fn decimal(self, v: usize) -> Self {
         self.number(v, 10)
     }
+    #[cold]
     fn number(self, mut v: usize, radix: usize) -> Self {
         let mut digits = [0u8; 20];
         let mut n = digits.len();
@@ -62,11 +68,13 @@ impl Line {
         self.bytes(digits.get(n..).unwrap_or(&[]))
     }
     /// Writes the line.
+    #[cold]
     pub fn print(self) {
         let line = self.bytes(b"\n");
         process::write(2, line.text.get(..line.len).unwrap_or(&[]));
     }
     /// Writes the line and ends the process.
+    #[cold]
     pub fn abort(self) -> ! {
         self.print();
         process::abort()
@@ -74,6 +82,7 @@ impl Line {
 }
 
 impl Default for Line {
+    #[cold]
     fn default() -> Self {
         Self::new()
     }
@@ -91,6 +100,7 @@ pub enum Verb {
 }
 
 impl Verb {
+    #[cold]
     fn name(self) -> &'static str {
         match self {
             Verb::Free => "free",

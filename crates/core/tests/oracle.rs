@@ -93,11 +93,12 @@ impl Oracle {
             good >= size && good > 0,
             "good size {good} of {size} at {align}"
         );
-        // A thread with few objects of a class gets blocks of the next class of whole lines.
+        // A thread with few objects of a class gets blocks of the next class of whole lines, and the first few of the
+        // process blocks of up to twice the size.
         let most = if good > 1024 {
             good
         } else {
-            good.next_multiple_of(LINE)
+            good.next_multiple_of(LINE) * 2
         };
         assert!(
             (good..=most).contains(&usable),

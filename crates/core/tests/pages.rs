@@ -259,12 +259,12 @@ fn places_of_a_pool_do_not_overlap_and_fresh_ones_are_zero() {
                     (0..size).all(|i| p.as_ptr().add(i).read() == fill),
                     "{size} bytes at {p:?} changed"
                 );
-                pool::give(p.as_ptr());
+                pool::give(pool::pool_for(size), p.as_ptr());
             }
         }
     }
-    for (p, ..) in places.into_values() {
+    for (p, size, _) in places.into_values() {
         // SAFETY: as above.
-        unsafe { pool::give(p.as_ptr()) };
+        unsafe { pool::give(pool::pool_for(size), p.as_ptr()) };
     }
 }

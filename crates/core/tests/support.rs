@@ -116,7 +116,7 @@ fn stopped_or_ended_anywhere() {
                 work(&mut random);
                 let pause = if step < 2 { 30 } else { 1000 };
                 std::thread::sleep(Duration::from_millis(pause));
-                if start.elapsed() > Duration::from_secs(40) {
+                if start.elapsed() > Duration::from_secs(120) {
                     break;
                 }
             }

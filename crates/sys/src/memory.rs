@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 const PROT_READ: usize = 1;
 const PROT_WRITE: usize = 2;
 const MAP_PRIVATE_ANON_NORESERVE: usize = 0x2 | 0x20 | 0x4000;
+const MADV_RANDOM: usize = 1;
 const MADV_DONTNEED: usize = 4;
 const MADV_WIPEONFORK: usize = 18;
 const MADV_DONTFORK: usize = 10;
@@ -95,6 +96,15 @@ pub unsafe fn discard(at: *mut u8, len: usize) -> Result<(), Errno> {
 pub unsafe fn wipe_on_fork(at: *mut u8, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
     unsafe { call3(nr::MADVISE, at as usize, len, MADV_WIPEONFORK) }.map(|_| ())
+}
+
+/// Tells the kernel not to expect the neighbours of a page of the range to be needed with it.
+///
+/// # Safety
+/// The range is ours and page aligned.
+pub unsafe fn expect_random(at: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { call3(nr::MADVISE, at as usize, len, MADV_RANDOM) }.map(|_| ())
 }
 
 /// Leaves the range out of children.

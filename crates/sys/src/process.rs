@@ -24,6 +24,7 @@ pub fn yield_now() {
 }
 
 /// Writes all of `text` to descriptor `fd`, as far as it goes.
+#[cold]
 pub fn write(fd: i32, text: &[u8]) {
     let mut rest = text;
     while !rest.is_empty() {
@@ -37,6 +38,7 @@ pub fn write(fd: i32, text: &[u8]) {
 }
 
 /// Opens `path` (with its final zero byte) for appending, creating it with mode 0600.
+#[cold]
 pub fn open_append(path: &[u8]) -> Result<i32, Errno> {
     if path.last() != Some(&0) {
         return Err(crate::errno::EINVAL);
@@ -80,6 +82,7 @@ pub fn read(fd: i32, out: &mut [u8]) -> usize {
 }
 
 /// A random number; one that is hard to guess, but no more, where the kernel gives none.
+#[cold]
 pub fn random() -> u64 {
     let mut word = 0u64;
     // SAFETY: the kernel writes eight bytes.
@@ -98,6 +101,7 @@ pub fn close(fd: i32) {
 }
 
 /// Reads the target of the link `path` (with its final zero byte) into `out`; its length.
+#[cold]
 pub fn read_link(path: &[u8], out: &mut [u8]) -> usize {
     if path.last() != Some(&0) {
         return 0;
@@ -115,6 +119,7 @@ pub fn read_link(path: &[u8], out: &mut [u8]) -> usize {
 }
 
 /// Ends the process with SIGABRT, whatever handlers it has.
+#[cold]
 pub fn abort() -> ! {
     // SAFETY: resets SIGABRT to its default action, unblocks it and raises it for this thread.
     unsafe {

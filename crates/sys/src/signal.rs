@@ -46,10 +46,12 @@ impl Action {
     };
 
     /// A handler that gets all that is known of the signal, on the thread's alternate stack if it has one.
+    #[cold]
     pub fn handler(f: unsafe extern "C" fn(i32, *mut u8, *mut u8)) -> Action {
         #[cfg(target_arch = "x86_64")]
         {
             unsafe extern "C" {
+                #[cold]
                 fn aethalloc_sigreturn();
             }
             Action {
@@ -69,6 +71,7 @@ impl Action {
     }
 
     /// The signal has its default effect.
+    #[cold]
     pub fn is_default(&self) -> bool {
         self.handler == 0
     }
@@ -77,6 +80,7 @@ impl Action {
     ///
     /// # Safety
     /// The arguments are those of a handler under way; the action was in force before.
+    #[cold]
     pub unsafe fn call(&self, signal: i32, info: *mut u8, context: *mut u8) -> bool {
         if self.handler <= 1 {
             return false;
@@ -93,6 +97,7 @@ impl Action {
 }
 
 /// The action of `signal` now.
+#[cold]
 pub fn action(signal: i32) -> Result<Action, Errno> {
     let mut old = Action::DEFAULT;
     // SAFETY: the kernel writes one `struct sigaction`.
@@ -106,6 +111,7 @@ pub fn action(signal: i32) -> Result<Action, Errno> {
 }
 
 /// Sets the action of `signal`.
+#[cold]
 pub fn set_action(signal: i32, action: &Action) -> Result<(), Errno> {
     // SAFETY: the kernel reads one `struct sigaction`; its handler was made by `Action::handler` or was in force before.
     unsafe {
@@ -135,6 +141,7 @@ struct Stack {
 const SS_DISABLE: i32 = 2;
 
 /// The calling thread's alternate stack, `None` if it has none.
+#[cold]
 pub fn alternate_stack() -> Option<usize> {
     let mut old = Stack {
         at: 0,
@@ -150,6 +157,7 @@ pub fn alternate_stack() -> Option<usize> {
 ///
 /// # Safety
 /// The range is used for nothing else while the thread has it.
+#[cold]
 pub unsafe fn set_alternate_stack(at: *mut u8, len: usize) -> Result<(), Errno> {
     let new = Stack {
         at: at as usize,

@@ -75,3 +75,15 @@ fn growth_is_seen() {
         Ok(())
     });
 }
+
+/// The oracle has no such mapping; ours has, and little of it is resident.
+#[test]
+fn cold_code_is_not_resident() {
+    test_library(|| {
+        let program = Source::c("address_cold_code").build()?;
+        program.on_oracle().finish().found_fault();
+        let finished = program.preloaded().finish().succeeded();
+        println!("{}", finished.stdout.trim());
+        Ok(())
+    });
+}

@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::weak::weak_fn;
+use crate::weak::{weak, weak_fn};
 
 type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
@@ -54,6 +54,10 @@ static FORMS: [&Form; 4] = [&PLAIN, &NOTHROW, &ALIGNED, &ALIGNED_NOTHROW];
 
 /// Finds the next operator new, once, from the constructor: dlsym allocates and locks.
 pub fn resolve_cpp() {
+    // Where nothing throws there is no other operator new, and each search for one would end in a formatted message.
+    if weak!("__cxa_throw").is_null() {
+        return;
+    }
     // A fully static program has no dlsym, and no other operator new.
     if let Some(dlsym) = weak_fn!("dlsym" as Dlsym) {
         for form in FORMS {

@@ -26,6 +26,7 @@ const ALL_ARENAS: usize = 4096;
 const QUANTUM: usize = 16;
 
 /// Serves one request.
+#[cold]
 pub fn answer(path: &Path, request: &Request<'_>) -> c_int {
     let [first, second] = path.numbers;
     match path.key {
@@ -104,11 +105,13 @@ pub fn answer(path: &Path, request: &Request<'_>) -> c_int {
     }
 }
 
+#[cold]
 fn purge() {
     front::purge();
 }
 
 /// Writing anything takes new figures; reading gives the number of times that was done.
+#[cold]
 fn write_epoch(request: &Request<'_>) -> c_int {
     match request.take::<u64>() {
         Ok(Some(_)) => epoch::advance(),
@@ -119,6 +122,7 @@ fn write_epoch(request: &Request<'_>) -> c_int {
 }
 
 /// A value that can be written in jemalloc and has one possible value here: EFAULT for any other.
+#[cold]
 fn write_fixed<T: Value + PartialEq>(request: &Request<'_>, only: T) -> c_int {
     match request.take::<T>() {
         Ok(Some(new)) if new != only => os::EFAULT,
@@ -128,29 +132,35 @@ fn write_fixed<T: Value + PartialEq>(request: &Request<'_>, only: T) -> c_int {
 }
 
 /// Bytes in spans that hold objects, and in descriptors.
+#[cold]
 fn mapped(stats: &Stats) -> usize {
     stats.active.saturating_add(stats.metadata)
 }
 
 /// The most that can be resident: `mapped`, and free spans not given back yet.
+#[cold]
 fn resident(stats: &Stats) -> usize {
     mapped(stats).saturating_add(stats.retained)
 }
 
 /// Accessible address space that holds no pages: kept for reuse instead of unmapped.
+#[cold]
 fn retained(stats: &Stats) -> usize {
     stats.mapped.saturating_sub(resident(stats))
 }
 
+#[cold]
 fn pages(bytes: usize) -> usize {
     bytes.div_ceil(os::page_size().max(1))
 }
 
+#[cold]
 fn figure<T: Value>(request: &Request<'_>, of: impl FnOnce(&Stats) -> T) -> c_int {
     request.read_only(of(&epoch::figures()))
 }
 
 /// A figure of one arena: number 0, the one after the last, or all are the whole heap.
+#[cold]
 fn arena<T: Value>(request: &Request<'_>, number: usize, of: impl FnOnce(&Stats) -> T) -> c_int {
     match number {
         0 | 1 | ALL_ARENAS => figure(request, of),
@@ -158,6 +168,7 @@ fn arena<T: Value>(request: &Request<'_>, number: usize, of: impl FnOnce(&Stats)
     }
 }
 
+#[cold]
 fn class<T: Value>(
     request: &Request<'_>,
     number: usize,
@@ -169,6 +180,7 @@ fn class<T: Value>(
     }
 }
 
+#[cold]
 fn bin<T: Value>(
     request: &Request<'_>,
     arena: usize,
@@ -181,6 +193,7 @@ fn bin<T: Value>(
     }
 }
 
+#[cold]
 fn class_count() -> u32 {
     let mut count = 0u32;
     while stats::class(count as usize).is_some() {

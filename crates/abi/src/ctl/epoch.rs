@@ -18,10 +18,12 @@ macro_rules! figures {
             $($field: $atomic::new(0),)*
         };
 
+        #[cold]
         fn publish(stats: &Stats) {
             $(FIGURES.$field.store(stats.$field, Relaxed);)*
         }
 
+        #[cold]
         fn published() -> Stats {
             Stats {
                 $($field: FIGURES.$field.load(Relaxed),)*
@@ -46,12 +48,14 @@ figures! {
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// Takes new figures.
+#[cold]
 pub fn advance() {
     publish(&stats::snapshot());
     EPOCH.fetch_add(1, Relaxed);
 }
 
 /// Number of times figures were taken, at least 1.
+#[cold]
 pub fn current() -> u64 {
     if EPOCH.load(Relaxed) == 0 {
         advance();
@@ -60,6 +64,7 @@ pub fn current() -> u64 {
 }
 
 /// The figures of the current epoch; only the fields listed in this file.
+#[cold]
 pub fn figures() -> Stats {
     current();
     published()

@@ -19,6 +19,7 @@ use request::Request;
 /// # Safety
 /// `name` is a C string; `oldp` has `*oldlenp` bytes and `newp` `newlen` bytes, or they are null.
 #[unsafe(no_mangle)]
+#[cold]
 pub unsafe extern "C" fn mallctl(
     name: *const c_char,
     oldp: *mut c_void,
@@ -48,6 +49,7 @@ pub unsafe extern "C" fn mallctl(
 /// # Safety
 /// `name` is a C string; `mibp` has `*miblenp` elements.
 #[unsafe(no_mangle)]
+#[cold]
 pub unsafe extern "C" fn mallctlnametomib(
     name: *const c_char,
     mibp: *mut usize,
@@ -76,6 +78,7 @@ pub unsafe extern "C" fn mallctlnametomib(
 /// # Safety
 /// `mib` has `miblen` elements; the rest as [`mallctl`].
 #[unsafe(no_mangle)]
+#[cold]
 pub unsafe extern "C" fn mallctlbymib(
     mib: *const usize,
     miblen: usize,

@@ -85,10 +85,12 @@ pub struct Path {
     pub numbers: [usize; 2],
 }
 
+#[cold]
 fn components(name: &str) -> impl Iterator<Item = &[u8]> {
     name.as_bytes().split(|&byte| byte == b'.')
 }
 
+#[cold]
 fn number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() {
         return None;
@@ -101,6 +103,7 @@ fn number(digits: &[u8]) -> Option<usize> {
 
 /// `Some(numbers)` if every component of the name in the table is met: `meet` says what stands at a `#`, and whether a
 /// literal stands where one is expected.
+#[cold]
 fn numbers_of<'n>(
     name: &'n str,
     mut meet: impl FnMut(&'n [u8]) -> Option<Option<usize>>,
@@ -117,6 +120,7 @@ fn numbers_of<'n>(
 
 impl Path {
     /// The path that the text names.
+    #[cold]
     pub fn from_name(text: &[u8]) -> Option<Self> {
         NAMES.iter().enumerate().find_map(|(place, &(name, key))| {
             let mut given = text.split(|&byte| byte == b'.');
@@ -133,6 +137,7 @@ impl Path {
     }
 
     /// The path that the MIB names.
+    #[cold]
     pub fn from_mib(mib: &[usize]) -> Option<Self> {
         let place = *mib.first()?;
         let &(name, key) = NAMES.get(place)?;
@@ -149,6 +154,7 @@ impl Path {
     }
 
     /// Writes the MIB and gives its length.
+    #[cold]
     pub fn to_mib(&self, mib: &mut [usize; MAX_DEPTH]) -> usize {
         let Some((name, _)) = NAMES.get(self.place) else {
             return 0;

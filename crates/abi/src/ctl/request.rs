@@ -22,6 +22,7 @@ pub struct Request<'a> {
 /// Every byte of the type is initialised, and every bit pattern that `accepts` lets through is a value.
 pub unsafe trait Value: Copy {
     /// Whether the byte pattern at `bytes` (`size_of::<Self>()` of them) is a value of this type.
+    #[cold]
     fn accepts(_first_byte: u8) -> bool {
         true
     }
@@ -29,6 +30,7 @@ pub unsafe trait Value: Copy {
 
 // SAFETY: no padding; 0 and 1 only.
 unsafe impl Value for bool {
+    #[cold]
     fn accepts(first_byte: u8) -> bool {
         first_byte <= 1
     }
@@ -45,6 +47,7 @@ unsafe impl Value for *const c_char {}
 impl Request<'_> {
     /// # Safety
     /// While the request lives, `oldp` has `*oldlenp` bytes and `newp` `newlen` bytes, or they are null.
+    #[cold]
     pub unsafe fn new(
         oldp: *mut c_void,
         oldlenp: *mut usize,
@@ -61,6 +64,7 @@ impl Request<'_> {
     }
 
     /// Answers a name that can only be read.
+    #[cold]
     pub fn read_only<T: Value>(&self, value: T) -> c_int {
         if !self.newp.is_null() || self.newlen != 0 {
             return os::EPERM;
@@ -69,11 +73,13 @@ impl Request<'_> {
     }
 
     /// Answers a name that can only be read, with a string.
+    #[cold]
     pub fn read_only_text(&self, text: &'static CStr) -> c_int {
         self.read_only(text.as_ptr())
     }
 
     /// Answers a name that stands for an action.
+    #[cold]
     pub fn action(&self, act: impl FnOnce()) -> c_int {
         if !self.oldp.is_null()
             || !self.oldlenp.is_null()
@@ -87,6 +93,7 @@ impl Request<'_> {
     }
 
     /// Gives the old value, if it is asked for.
+    #[cold]
     pub fn put<T: Value>(&self, value: T) -> c_int {
         if self.oldp.is_null() || self.oldlenp.is_null() {
             return 0;
@@ -104,6 +111,7 @@ impl Request<'_> {
     }
 
     /// The new value, if there is one; `Err` is the error number.
+    #[cold]
     pub fn take<T: Value>(&self) -> Result<Option<T>, c_int> {
         if self.newp.is_null() {
             return Ok(None);

@@ -9,6 +9,7 @@ use super::text::{Sink, Text};
 use crate::os;
 
 unsafe extern "C" {
+    #[cold]
     fn fputs(text: *const c_char, stream: *mut c_void) -> c_int;
 }
 
@@ -16,6 +17,7 @@ unsafe extern "C" {
 struct Stream(*mut c_void);
 
 impl Sink for Stream {
+    #[cold]
     fn put(&mut self, bytes: &[u8]) -> bool {
         // SAFETY: `malloc_info`'s caller gave a stream; a zero byte follows the text (`Sink`). No lock of ours is
         // held: the stream may allocate.
@@ -31,6 +33,7 @@ impl Sink for Stream {
 /// # Safety
 /// `stream` is an open stream.
 #[unsafe(no_mangle)]
+#[cold]
 pub unsafe extern "C" fn malloc_info(options: c_int, stream: *mut c_void) -> c_int {
     if options != 0 || stream.is_null() {
         os::set_errno(os::EINVAL);
@@ -62,6 +65,7 @@ pub unsafe extern "C" fn malloc_info(options: c_int, stream: *mut c_void) -> c_i
 }
 
 /// The figures of the heap, which are the process's too.
+#[cold]
 fn totals(out: &mut Text<Stream>, stats: &Stats, blocks: u64, bytes: u64) {
     let rest = bytes.saturating_add(stats.retained as u64);
     out.text("<total type=\"fast\" size=\"")

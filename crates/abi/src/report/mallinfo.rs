@@ -21,6 +21,7 @@ macro_rules! figures {
         }
 
         impl From<Mallinfo2> for Mallinfo {
+            #[cold]
             fn from(from: Mallinfo2) -> Self {
                 Self {
                     $($field: c_int::try_from(from.$field).unwrap_or(c_int::MAX),)*
@@ -55,6 +56,7 @@ figures! {
 
 /// `struct mallinfo2 mallinfo2(void)`
 #[unsafe(no_mangle)]
+#[cold]
 pub extern "C" fn mallinfo2() -> Mallinfo2 {
     let stats = stats::snapshot();
     let arena = stats.mapped.saturating_sub(stats.allocated_large);
@@ -77,6 +79,7 @@ pub extern "C" fn mallinfo2() -> Mallinfo2 {
 
 /// `struct mallinfo mallinfo(void)`: a figure that does not fit is `INT_MAX`.
 #[unsafe(no_mangle)]
+#[cold]
 pub extern "C" fn mallinfo() -> Mallinfo {
     mallinfo2().into()
 }

@@ -21,6 +21,7 @@ const MAX_FAST: c_int = 80 * size_of::<usize>() as c_int / 4;
 /// and ignored. `M_CHECK_ACTION` too: detected misuse always ends the process. `M_PERTURB` is refused unless it is 0:
 /// nothing is written into blocks.
 #[unsafe(no_mangle)]
+#[cold]
 pub extern "C" fn mallopt(param: c_int, value: c_int) -> c_int {
     let honoured = match param {
         M_MXFAST => (0..=MAX_FAST).contains(&value),

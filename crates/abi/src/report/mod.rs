@@ -9,6 +9,7 @@ mod text;
 use aethalloc_core::stats::{self, ClassStats};
 
 /// The classes that have slabs.
+#[cold]
 fn classes() -> impl Iterator<Item = ClassStats> {
     (0..)
         .map_while(stats::class)

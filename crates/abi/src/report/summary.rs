@@ -12,6 +12,7 @@ use crate::os;
 struct Fd(c_int);
 
 impl Sink for Fd {
+    #[cold]
     fn put(&mut self, bytes: &[u8]) -> bool {
         process::write(self.0, bytes);
         true
@@ -20,6 +21,7 @@ impl Sink for Fd {
 
 /// `void malloc_stats(void)`: writes by system calls, past stdio's buffer, and allocates nothing.
 #[unsafe(no_mangle)]
+#[cold]
 pub extern "C" fn malloc_stats() {
     let stats = stats::snapshot();
     let mut out = Text::new(Fd(os::STDERR));

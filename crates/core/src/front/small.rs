@@ -18,7 +18,6 @@ use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 use core::ptr::null_mut;
 
 /// What `malloc` does when the bin of the class is empty.
-#[cold]
 #[inline(never)]
 pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
     if guard::is_hardened() && Hardened::serves(size) {
@@ -88,7 +87,6 @@ pub extern "C" fn deallocate_sized_slow(ptr: *mut u8, size: usize) {
 }
 
 /// What `free` does when the address is not plainly a block that is out.
-#[cold]
 #[inline(never)]
 pub extern "C" fn deallocate_slow(ptr: *mut u8) {
     if ptr.is_null() {

@@ -27,6 +27,7 @@ static REPORTING: AtomicBool = AtomicBool::new(false);
 static SCRATCH: AtomicPtr<stack::Trace> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Installs the handler.
+#[cold]
 pub fn install() {
     const POOL: usize = space::pool::pool_for(size_of::<stack::Trace>());
     let Ok(old) = signal::action(SEGV) else {
@@ -52,6 +53,7 @@ struct Fault {
 
 /// # Safety
 /// `info` and `context` are what a SIGSEGV handler got.
+#[cold]
 unsafe fn read_fault(info: *const u8, context: *const u8) -> Option<Fault> {
     // SAFETY: the layouts of the kernel's siginfo and ucontext; the caller's promise.
     unsafe {
@@ -85,6 +87,7 @@ unsafe fn read_fault(info: *const u8, context: *const u8) -> Option<Fault> {
 
 /// # Safety
 /// Called by the kernel only.
+#[cold]
 unsafe extern "C" fn on_fault(signal: i32, info: *mut u8, context: *mut u8) {
     // SAFETY: the kernel's arguments.
     if let Some(fault) = unsafe { read_fault(info, context) } {
@@ -100,6 +103,7 @@ unsafe extern "C" fn on_fault(signal: i32, info: *mut u8, context: *mut u8) {
 }
 
 /// Describes the fault if a guard of ours caused it.
+#[cold]
 fn report(fault: &Fault) {
     let Some(unit) = space::unit_of(fault.address) else {
         return;
@@ -147,6 +151,7 @@ enum Found {
 }
 
 /// The object whose guard covers `address`, in `unit`.
+#[cold]
 fn object_near(unit: usize, address: usize) -> Option<Found> {
     let mut u = unit;
     while unit - u < 1 << 20 {
@@ -175,6 +180,7 @@ fn object_near(unit: usize, address: usize) -> Option<Found> {
 }
 
 /// `aethalloc: write out of bounds at 0x7f..: 8 bytes behind the end of the object of 24 bytes at 0x7f..`
+#[cold]
 fn describe(fault: &Fault, freed: bool, start: usize, bytes: usize) {
     let (distance, side) = if fault.address < start {
         (start - fault.address, " bytes before")
@@ -202,6 +208,7 @@ fn describe(fault: &Fault, freed: bool, start: usize, bytes: usize) {
         .print();
 }
 
+#[cold]
 fn access(fault: &Fault) -> &'static str {
     match fault.write {
         Some(true) => "write",
@@ -210,6 +217,7 @@ fn access(fault: &Fault) -> &'static str {
     }
 }
 
+#[cold]
 fn callers(fault: &Fault) {
     Line::new()
         .text("in thread ")
@@ -227,6 +235,7 @@ fn callers(fault: &Fault) {
 }
 
 /// Writes who allocated and who freed a sampled object.
+#[cold]
 pub fn history(r: &Record) {
     for (what, trace) in [
         ("allocated by thread ", &r.allocated),
@@ -247,7 +256,15 @@ const IS_STACK: Kind = Kind::Freed { class: 0 };
 
 /// The calling thread begins: gives it an alternate stack, unless it has one.
 pub fn thread_begins() {
-    if super::profile() == Profile::Off || signal::alternate_stack().is_some() {
+    if super::profile() != Profile::Off {
+        give_stack();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn give_stack() {
+    if signal::alternate_stack().is_some() {
         return;
     }
     let Some(run) = crate::pages::take(STACK / UNIT) else {
@@ -264,9 +281,14 @@ pub fn thread_begins() {
 
 /// The calling thread ends: takes its alternate stack back, if it is ours.
 pub fn thread_ends() {
-    if super::profile() == Profile::Off {
-        return;
+    if super::profile() != Profile::Off {
+        take_stack();
     }
+}
+
+#[cold]
+#[inline(never)]
+fn take_stack() {
     let Some(at) = signal::alternate_stack() else {
         return;
     };

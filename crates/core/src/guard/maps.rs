@@ -23,6 +23,7 @@ pub struct Maps;
 
 impl Maps {
     /// Calls `f` with each mapping, lowest first, until it says false. Long paths lose their beginning.
+    #[cold]
     pub fn each(mut f: impl FnMut(&Mapping) -> bool) {
         let Ok(fd) = process::open(b"/proc/self/maps\0") else {
             return;
@@ -59,6 +60,7 @@ impl Maps {
 }
 
 /// `start-end perms offset device inode   path`
+#[cold]
 fn parse(line: &[u8]) -> Option<Mapping<'_>> {
     let mut fields = line.splitn(6, |b| *b == b' ');
     let mut range = fields.next()?.splitn(2, |b| *b == b'-');
@@ -75,6 +77,7 @@ fn parse(line: &[u8]) -> Option<Mapping<'_>> {
     })
 }
 
+#[cold]
 fn hex(text: &[u8]) -> Option<usize> {
     let mut v = 0usize;
     for b in text {
@@ -89,6 +92,7 @@ fn hex(text: &[u8]) -> Option<usize> {
 }
 
 /// Writes `prefix`, then where code address `at` lies: `/usr/bin/program+0x1234`.
+#[cold]
 pub fn print_place(prefix: &str, at: usize) {
     let (mut name, mut len, mut base, mut found) = ([0u8; 200], 0, 0, false);
     Maps::each(|m| {

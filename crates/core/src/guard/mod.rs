@@ -71,9 +71,14 @@ pub fn is_hardened() -> bool {
 /// Turns on what the options ask for. Called once, at start, after the options were read and the space was made.
 pub fn start() {
     let profile = Profile::of(config::get(Key::safety));
-    if profile == Profile::Off {
-        return;
+    if profile != Profile::Off {
+        start_as(profile);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn start_as(profile: Profile) {
     pages::start(GuardPages::of(config::get(Key::guard_pages)));
     if profile == Profile::Hardened {
         hardened::start();
@@ -164,11 +169,20 @@ pub fn name() -> &'static str {
 
 /// Called when the process ends.
 pub fn end() {
+    if profile() != Profile::Off {
+        last_look();
+    }
+}
+
+/// Checks what can be checked once more, and says what was done.
+#[cold]
+#[inline(never)]
+fn last_look() {
     if is_hardened() {
         hardened::sweep();
         sampled::sweep();
     }
-    if profile() == Profile::Off || config::get(Key::safety_summary) == 0 {
+    if config::get(Key::safety_summary) == 0 {
         return;
     }
     let n = |c: &AtomicU64| c.load(Relaxed) as usize;

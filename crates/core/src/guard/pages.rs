@@ -29,6 +29,7 @@ static BUDGET: AtomicI64 = AtomicI64::new(0);
 static PROTECTED: AtomicBool = AtomicBool::new(false);
 
 /// Finds out how guards are made here.
+#[cold]
 pub fn start(wanted: GuardPages) {
     if wanted == GuardPages::Off {
         return;
@@ -62,6 +63,7 @@ pub fn size() -> usize {
 }
 
 /// `vm.max_map_count`.
+#[cold]
 fn most_mappings() -> i64 {
     let mut text = [0u8; 24];
     let mut n = 0;
@@ -79,6 +81,7 @@ fn most_mappings() -> i64 {
 ///
 /// # Safety
 /// The range is ours, in whole pages of the kernel, and nobody needs its contents.
+#[cold]
 pub unsafe fn put(at: *mut u8, len: usize) -> bool {
     if len == 0 {
         return false;
@@ -109,6 +112,7 @@ pub unsafe fn put(at: *mut u8, len: usize) -> bool {
 ///
 /// # Safety
 /// The range is ours and in whole pages of the kernel.
+#[cold]
 pub unsafe fn take_off(at: *mut u8, len: usize, guards: usize) -> bool {
     // SAFETY: the caller's promise.
     unsafe {

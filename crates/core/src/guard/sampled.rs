@@ -64,34 +64,41 @@ const POOL: usize = pool::pool_for(size_of::<Record>());
 
 impl Record {
     /// The record that an entry leads to.
+    #[cold]
     pub fn at(offset: usize) -> &'static Record {
         let p = meta::base().wrapping_add(offset).cast::<Record>();
         // SAFETY: an entry leads to a record; metadata stays mapped for ever and every field is atomic.
         unsafe { &*p }
     }
     /// Where the object begins.
+    #[cold]
     pub fn address(&self) -> usize {
         self.address.load(Relaxed)
     }
     /// Its bytes.
+    #[cold]
     pub fn length(&self) -> usize {
         self.length.load(Relaxed)
     }
     /// It was freed.
+    #[cold]
     pub fn is_freed(&self) -> bool {
         self.state.load(Relaxed) == FREED
     }
     /// Units of its run.
+    #[cold]
     pub fn units(&self) -> usize {
         self.units.load(Relaxed) as usize
     }
 
+    #[cold]
     fn body(&self) -> (*mut u8, usize) {
         let at = self.body.load(Relaxed);
         (space::pointer(at), self.body_bytes.load(Relaxed))
     }
 
     /// Offsets from the body's start that carry the pattern: before the object and behind it.
+    #[cold]
     fn margins(&self) -> [core::ops::Range<usize>; 2] {
         let (body, bytes) = self.body();
         let start = self.address() - body.addr();
@@ -99,6 +106,7 @@ impl Record {
     }
 
     /// The first changed byte of the margins.
+    #[cold]
     fn damage(&self) -> Option<usize> {
         let (body, _) = self.body();
         let mut bytes = self.margins().into_iter().flatten();
@@ -125,11 +133,13 @@ static QUARANTINE: Quarantine = Quarantine {
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// The quarantine's lock.
+#[cold]
 pub fn lock() -> &'static Lock {
     &QUARANTINE.lock
 }
 
 /// Bytes of live sampled objects.
+#[cold]
 pub fn live_bytes() -> usize {
     LIVE_BYTES.load(Relaxed)
 }
@@ -140,14 +150,17 @@ pub struct Sampled;
 impl Objects for Sampled {
     type Place = usize;
 
+    #[cold]
     fn allocate(size: usize, zeroed: bool) -> *mut u8 {
         allocate(size, zeroed, size > SMALL_MAX)
     }
 
+    #[cold]
     fn deallocate(record: usize, p: usize, size: Option<usize>) {
         free(record, p, size);
     }
 
+    #[cold]
     fn usable_size(record: usize, p: usize, verb: Verb) -> usize {
         let r = Record::at(record);
         if r.is_freed() {
@@ -163,6 +176,7 @@ impl Objects for Sampled {
 }
 
 /// Whether an object of `size` bytes can be placed so.
+#[cold]
 pub fn serves(size: usize) -> bool {
     let most = if is_sampling() { MOST } else { usize::MAX };
     let room = STRICTEST.length(size.max(1));
@@ -171,6 +185,7 @@ pub fn serves(size: usize) -> bool {
 
 /// An object of `size` bytes in a run of its own; `at_start`: where the run begins, else just before a guard. Null without guard
 /// pages, without memory, and for objects that are too large to be placed so.
+#[cold]
 pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
     // Without guard pages, `hardened` still has the pattern.
     let page = match pages::size() {
@@ -245,6 +260,7 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
     p
 }
 
+#[cold]
 fn free(record: usize, p: usize, size: Option<usize>) {
     let r = Record::at(record);
     if p != r.address() {
@@ -285,6 +301,7 @@ fn free(record: usize, p: usize, size: Option<usize>) {
 }
 
 /// Checks what lies around every live object.
+#[cold]
 pub fn sweep() {
     let mut u = space::first_unit();
     while u < crate::pages::top_unit() {
@@ -308,11 +325,13 @@ pub fn sweep() {
 }
 
 /// The units whose entries name the record: all of a small object's run, the first of a large one's.
+#[cold]
 fn named_units(run: &Run, front: usize) -> core::ops::Range<usize> {
     run.first..run.first + if front == 0 { 1 } else { run.units }
 }
 
 /// Puts a freed record into the quarantine; the oldest one comes out if there are too many.
+#[cold]
 fn keep(r: &'static Record) -> Option<&'static Record> {
     count(&COUNTS.quarantined);
     let q = &QUARANTINE;
@@ -337,6 +356,7 @@ fn keep(r: &'static Record) -> Option<&'static Record> {
 }
 
 /// Gives a record's run and the record back.
+#[cold]
 fn release(r: &'static Record) {
     let run = Run {
         first: r.unit.load(Relaxed) as usize,
@@ -355,6 +375,6 @@ fn release(r: &'static Record) {
         if pages::take_off(start, run.units * UNIT, guards) {
             give(run);
         }
-        pool::give(core::ptr::from_ref(r).cast::<u8>().cast_mut());
+        pool::give(POOL, core::ptr::from_ref(r).cast::<u8>().cast_mut());
     }
 }

@@ -8,10 +8,11 @@
 //! list of executable ranges is read anew when the number of traces has doubled, and each 64 traces later on.
 
 use super::maps::{self, Maps};
-use crate::sync::{AtomicU32, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 use aethalloc_sys::lock::Lock;
-use aethalloc_sys::{memory, process};
-use core::cell::UnsafeCell;
+use aethalloc_sys::memory::{self, Access};
+use aethalloc_sys::process;
+use core::ptr::null_mut;
 
 /// Frames that a trace holds.
 pub const FRAMES: usize = 12;
@@ -47,17 +48,8 @@ struct Search {
     words: [usize; SEARCHED / 8],
 }
 
-struct Guarded(UnsafeCell<Search>);
-// SAFETY: touched only under LOCK.
-unsafe impl Sync for Guarded {}
-static SEARCH: Guarded = Guarded(UnsafeCell::new(Search {
-    ranges: [(0, 0); RANGES],
-    used: 0,
-    own: (0, 0),
-    traces: 0,
-    next_reading: 1,
-    words: [0; SEARCHED / 8],
-}));
+/// The one search, in a mapping of its own made by [`start`]: a program without a safety mode needs no room for it.
+static SEARCH: AtomicPtr<Search> = AtomicPtr::new(null_mut());
 static LOCK: Lock = Lock::new();
 
 /// The search's lock.
@@ -65,15 +57,22 @@ pub fn lock() -> &'static Lock {
     &LOCK
 }
 
-/// Reads the executable ranges.
+/// Makes room and reads the executable ranges. Without memory there are no traces.
 pub fn start() {
-    with(Search::read_ranges);
+    if let Ok(room) = memory::map(size_of::<Search>(), Access::Write) {
+        // All zero is an empty search.
+        SEARCH.store(room.as_ptr().cast(), Relaxed);
+        with(Search::read_ranges);
+    }
 }
 
-fn with<R>(f: impl FnOnce(&mut Search) -> R) -> R {
+fn with(f: impl FnOnce(&mut Search)) {
     let _held = LOCK.take();
-    // SAFETY: under LOCK; no closure passed here comes back.
-    f(unsafe { &mut *SEARCH.0.get() })
+    let search = SEARCH.load(Relaxed);
+    if !search.is_null() {
+        // SAFETY: under LOCK; no closure passed here comes back.
+        f(unsafe { &mut *search });
+    }
 }
 
 /// Records the calling thread's callers.
@@ -83,6 +82,7 @@ pub fn record(trace: &Trace) {
 }
 
 /// Records what lies on the stack from `sp` on.
+#[cold]
 pub fn record_from(trace: &Trace, sp: usize) {
     with(|search| {
         search.traces = search.traces.wrapping_add(1);
@@ -113,6 +113,7 @@ fn stack_pointer() -> usize {
 }
 
 impl Search {
+    #[cold]
     fn read_ranges(&mut self) {
         self.used = 0;
         self.own = (0, 0);

@@ -22,6 +22,7 @@ pub static PURGES: AtomicU64 = AtomicU64::new(0);
 pub static PURGED: AtomicU64 = AtomicU64::new(0);
 
 /// Gives the pages of units that the caller has back; `None` if the system refuses.
+#[cold]
 pub fn discard(first: usize, units: usize) -> Option<()> {
     // SAFETY: the units belong to the caller; nobody needs their contents.
     unsafe { memory::discard(crate::space::address_of(first), units * UNIT) }.ok()?;
@@ -36,6 +37,7 @@ pub fn count(bytes: usize) {
 }
 
 /// Gives dirty units back until at most `target` are left, oldest regions first. Returns bytes given back.
+#[cold]
 pub fn to(target: usize) -> usize {
     let mut bytes = 0;
     while DIRTY.load(Relaxed) > target {
@@ -54,6 +56,7 @@ pub fn to(target: usize) -> usize {
 
 /// As [`to`], without a lock: regions that became dirty before `stamp` (on the clock of [`super::set_stamp`]) first,
 /// the rest after them.
+#[cold]
 pub fn excess(target: usize, stamp: u32) -> usize {
     let mut bytes = 0;
     for old_only in [true, false] {

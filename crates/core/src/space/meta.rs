@@ -1,8 +1,10 @@
 //! Memory for the allocator itself: a region of address space that only grows, committed in pieces.
 //!
 //! ```text
-//! | tables, 1 page | region table | owner table | chunks, 64 KiB each, handed out in order ... |
+//! | tables, 1 KiB | region table | founding places, 60 KiB | owner table | chunks, 64 KiB each, handed out in order ... |
 //! ```
+//! *Founding places* are the first objects of all sizes, cut off from the end downwards: what a small program needs fits on
+//! few pages, together with the first owners; the first regions share a page with the tables.
 //! References into it are 32-bit: an offset / 64. Called by pools, the page heap and the thread registry.
 
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering::*};
@@ -16,6 +18,11 @@ pub const CHUNK: usize = 64 << 10;
 /// Bytes of one region's record in the region table.
 pub const REGION_RECORD: usize = 32;
 const PIECE: usize = 64 << 10;
+/// Bytes of the tables of `space`.
+const TABLES: usize = 1024;
+/// Bytes of the founding places, and where they begin.
+const FOUNDING: usize = 60 << 10;
+static FOUNDING_AT: AtomicUsize = AtomicUsize::new(0);
 /// One past the largest owner id: ids fit the claim word's 24 bits, the rest are tags.
 pub const OWNERS: u32 = 0xff_fff0;
 
@@ -46,21 +53,28 @@ pub fn lock() -> &'static Lock {
 pub fn init(at: *mut u8, size: usize, units: usize) -> bool {
     let regions = (units / UNITS_PER_REGION + 1) * REGION_RECORD;
     let owners = (size / 256).min(OWNERS as usize * 8).max(4096);
-    let regions_at = PIECE;
-    let owners_at = (regions_at + regions).next_multiple_of(PIECE);
+    let regions_at = TABLES;
+    let founding_at = (regions_at + regions).next_multiple_of(PIECE);
+    let owners_at = founding_at + FOUNDING;
     let next = (owners_at + owners).next_multiple_of(PIECE);
     // Chunks are found by rounding an address down, so the first one begins at an aligned address.
     let next = (at.addr() + next).next_multiple_of(CHUNK) - at.addr();
-    // SAFETY: the first page is inside the mapping the caller made.
-    if next + CHUNK > size || unsafe { memory::protect(at, PIECE, Access::Write) }.is_err() {
+    if next + CHUNK > size {
         return false;
+    }
+    for piece in [at, at.wrapping_add(founding_at)] {
+        // SAFETY: the piece is inside the mapping the caller made.
+        if unsafe { memory::protect(piece, PIECE, Access::Write) }.is_err() {
+            return false;
+        }
     }
     META.store(at, Relaxed);
     SIZE.store(size, Relaxed);
     REGIONS_AT.store(regions_at, Relaxed);
-    REGIONS_END.store(regions_at, Relaxed);
+    REGIONS_END.store(PIECE, Relaxed);
+    FOUNDING_AT.store(founding_at, Relaxed);
     OWNERS_AT.store(owners_at, Relaxed);
-    OWNERS_END.store(owners_at, Relaxed);
+    OWNERS_END.store(founding_at + PIECE, Relaxed);
     MAX_OWNERS.store(owners / 8, Relaxed);
     NEXT.store(next, Relaxed);
     FIRST.store(next, Relaxed);
@@ -73,12 +87,22 @@ pub fn base() -> *mut u8 {
     META.load(Relaxed)
 }
 
+/// Where the founding places begin and end, as addresses.
+#[inline]
+pub fn founding() -> (usize, *mut u8) {
+    let start = base().wrapping_add(FOUNDING_AT.load(Relaxed));
+    (start.addr(), start.wrapping_add(FOUNDING))
+}
+
 /// Bytes made writable: the tables' used parts and the chunks.
 pub fn committed() -> usize {
     let used = |end: &AtomicUsize, start: &AtomicUsize| {
         end.load(Relaxed).saturating_sub(start.load(Relaxed))
     };
-    used(&REGIONS_END, &REGIONS_AT) + used(&OWNERS_END, &OWNERS_AT) + used(&NEXT, &FIRST)
+    if base().is_null() {
+        return 0;
+    }
+    used(&REGIONS_END, &REGIONS_AT) + used(&OWNERS_END, &OWNERS_AT) + used(&NEXT, &FIRST) + FOUNDING
 }
 
 /// A new chunk, zero; `None` when there is no room or the system refuses.

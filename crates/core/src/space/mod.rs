@@ -48,12 +48,28 @@ static MAX_UNITS: AtomicUsize = AtomicUsize::new(0);
 /// Narrow only: the address space that the process may have, as far as could be found out at the start.
 static ROOM: AtomicUsize = AtomicUsize::new(0);
 
-const EXTRA: usize = 256;
-/// Arenas after the first (narrow only): address, first unit, units. Written once each, before [`EXTRAS`] counts it.
-static EXTRA_BASE: [AtomicPtr<u8>; EXTRA] = [const { AtomicPtr::new(null_mut()) }; EXTRA];
-static EXTRA_FIRST: [AtomicUsize; EXTRA] = [const { AtomicUsize::new(0) }; EXTRA];
-static EXTRA_UNITS: [AtomicUsize; EXTRA] = [const { AtomicUsize::new(0) }; EXTRA];
+/// Arenas after the first that a narrow space can have.
+const MOST_EXTRAS: usize = 256;
+/// An arena of a narrow space. Written once, before [`EXTRAS`] counts it.
+#[repr(C)]
+struct Extra {
+    base: AtomicPtr<u8>,
+    first: AtomicUsize,
+    units: AtomicUsize,
+}
+/// [`MOST_EXTRAS`] of them in a mapping of their own; null in a wide space.
+static EXTRA: AtomicPtr<Extra> = AtomicPtr::new(null_mut());
 static EXTRAS: AtomicUsize = AtomicUsize::new(0);
+
+/// Arena `i` of a narrow space, made or not yet.
+fn extra(i: usize) -> Option<&'static Extra> {
+    let table = EXTRA.load(Relaxed);
+    if table.is_null() || i >= MOST_EXTRAS {
+        return None;
+    }
+    // SAFETY: `make_narrow` mapped the table for this many; all zero is an arena without units.
+    Some(unsafe { &*table.add(i) })
+}
 
 /// Bytes of one of the system's pages, see [`os_page`].
 static OS_PAGE: AtomicUsize = AtomicUsize::new(UNIT);
@@ -89,7 +105,6 @@ pub fn ready() -> bool {
     STATE.load(Acquire) == 1 || make()
 }
 
-#[cold]
 #[inline(never)]
 fn make() -> bool {
     let _held = INIT.take();
@@ -145,12 +160,13 @@ fn make_wide(wanted: usize) -> bool {
 
 /// Where the sizes begin in the tables.
 pub const SIZES_AT: usize = 512;
+const _: () = assert!(SIZES_AT >= class::COUNT * 4 && SIZES_AT + class::COUNT * 4 <= 1024);
 
 /// The fast path of free finds the reciprocals at `BASE + class * 4`, the sizes at `BASE + SIZES_AT + class * 4`.
 fn copy_tables(base: *mut u8) {
     let tables = class::RECIPROCALS.iter().zip(class::SIZES.iter());
     for (c, (reciprocal, size)) in tables.enumerate() {
-        // SAFETY: `meta::init` made the first page writable and keeps it for these tables (twice 81 * 4 bytes).
+        // SAFETY: `meta::init` made the first page writable and keeps its first KiB for these tables (twice 81 * 4 bytes).
         unsafe {
             base.cast::<u32>().add(c).write(*reciprocal);
             base.add(SIZES_AT).cast::<u32>().add(c).write(*size);
@@ -175,6 +191,12 @@ fn granted() -> usize {
 fn make_narrow(limit: Option<usize>) -> bool {
     let mut room = limit.unwrap_or_else(granted).min(1 << 40);
     ROOM.store(room, Relaxed);
+    if EXTRA.load(Relaxed).is_null() {
+        let Ok(table) = memory::map(MOST_EXTRAS * size_of::<Extra>(), Access::Write) else {
+            return false;
+        };
+        EXTRA.store(table.as_ptr().cast(), Relaxed);
+    }
     while room >= 1 << 20 {
         let units = room / UNIT + 2 * UNITS_PER_REGION;
         let meta_size = (room / 16).clamp(512 << 10, 1 << 30);
@@ -210,10 +232,8 @@ pub fn another_arena(regions: usize) -> Option<(usize, usize)> {
     let first = if n == 0 {
         UNITS_PER_REGION
     } else {
-        let last = n - 1;
-        EXTRA_FIRST.get(last)?.load(Relaxed)
-            + EXTRA_UNITS.get(last)?.load(Relaxed)
-            + UNITS_PER_REGION
+        let last = extra(n - 1)?;
+        last.first.load(Relaxed) + last.units.load(Relaxed) + UNITS_PER_REGION
     };
     let max = MAX_UNITS.load(Relaxed).saturating_sub(first) / UNITS_PER_REGION;
     let limit = memory::address_space_limit().unwrap_or(ROOM.load(Relaxed).min(8 << 30));
@@ -231,9 +251,10 @@ pub fn another_arena(regions: usize) -> Option<(usize, usize)> {
                 }
                 memory::unmap(base.wrapping_add(len), REGION - head);
             }
-            EXTRA_BASE.get(n)?.store(base, Relaxed);
-            EXTRA_FIRST.get(n)?.store(first, Relaxed);
-            EXTRA_UNITS.get(n)?.store(want * UNITS_PER_REGION, Relaxed);
+            let new = extra(n)?;
+            new.base.store(base, Relaxed);
+            new.first.store(first, Relaxed);
+            new.units.store(want * UNITS_PER_REGION, Relaxed);
             // ORDERING: Release, pairs with Acquire in `unit_of` and `address_of`.
             EXTRAS.store(n + 1, Release);
             return Some((first, want * UNITS_PER_REGION));
@@ -262,10 +283,10 @@ pub fn unit_of(address: usize) -> Option<usize> {
 fn unit_of_extra(address: usize) -> Option<usize> {
     // ORDERING: Acquire, pairs with Release in `another_arena`.
     for i in 0..EXTRAS.load(Acquire) {
-        let base = EXTRA_BASE.get(i)?.load(Relaxed).addr();
-        let u = address.wrapping_sub(base) >> UNIT_SHIFT;
-        if u < EXTRA_UNITS.get(i)?.load(Relaxed) {
-            return Some(EXTRA_FIRST.get(i)?.load(Relaxed) + u);
+        let arena = extra(i)?;
+        let u = address.wrapping_sub(arena.base.load(Relaxed).addr()) >> UNIT_SHIFT;
+        if u < arena.units.load(Relaxed) {
+            return Some(arena.first.load(Relaxed) + u);
         }
     }
     None
@@ -285,14 +306,13 @@ pub fn address_of(u: usize) -> *mut u8 {
 fn address_of_extra(u: usize) -> *mut u8 {
     // ORDERING: Acquire, pairs with Release in `another_arena`.
     for i in 0..EXTRAS.load(Acquire) {
-        let (Some(base), Some(first), Some(units)) =
-            (EXTRA_BASE.get(i), EXTRA_FIRST.get(i), EXTRA_UNITS.get(i))
-        else {
+        let Some(arena) = extra(i) else {
             break;
         };
-        let first = first.load(Relaxed);
-        if u.wrapping_sub(first) < units.load(Relaxed) {
-            return base.load(Relaxed).wrapping_add((u - first) << UNIT_SHIFT);
+        let first = arena.first.load(Relaxed);
+        if u.wrapping_sub(first) < arena.units.load(Relaxed) {
+            let base = arena.base.load(Relaxed);
+            return base.wrapping_add((u - first) << UNIT_SHIFT);
         }
     }
     null_mut()

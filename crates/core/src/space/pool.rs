@@ -1,10 +1,13 @@
 //! Pools of the allocator's own objects: descriptors, caches, sets of bins, by size.
 //!
-//! A chunk of 64 KiB serves one size; which of its places are taken is a bitmap at its head. The lowest place of the
-//! first chunk with room is taken, so that high chunks run empty; an empty chunk's pages go back to the system.
+//! The first 60 KiB serve all sizes: *founding places* are cut off in the order of need and keep their size for ever, so
+//! that the dozen objects of a small program lie on few pages. After them, a chunk of 64 KiB serves one size; which of its
+//! places are taken is a bitmap at its head. The lowest place of the first chunk with room is taken, so that high chunks run
+//! empty; an empty chunk's pages go back to the system.
 //!
 //! ```text
-//! chunk: | head: links, size, counts, 512-bit map (128 B) | place | place | ... |
+//! founding: | ... | place of any size | place of any size |
+//! chunk:    | head: links, size, counts, 512-bit map (128 B) | place | place | ... |
 //! ```
 //! Everything here runs under the metadata lock (`meta::lock`). Cost: ~20 ns; called per slab or thread.
 
@@ -44,6 +47,9 @@ struct Head {
 }
 
 const HEAD: usize = 128;
+/// Where a founding place that was given back holds its link: behind the words of a descriptor that a stale reference may
+/// look at.
+const LINK: usize = 56;
 
 struct Pools {
     /// Chunks with room, by pool.
@@ -51,6 +57,17 @@ struct Pools {
     /// Chunks without a place taken, their pages given back. A chunk serves one size for ever: a stale reference into it
     /// never finds the middle of something else.
     empty: [*mut Head; SIZES.len()],
+    founders: [Founders; SIZES.len()],
+    /// Where the next founding place ends; null before the first.
+    cut: *mut u8,
+}
+
+/// The founding places of one pool.
+#[derive(Clone, Copy)]
+struct Founders {
+    /// Those that were given back, linked at [`LINK`].
+    back: *mut u8,
+    taken: u32,
 }
 
 struct Guarded(UnsafeCell<Pools>);
@@ -59,6 +76,11 @@ unsafe impl Sync for Guarded {}
 static POOLS: Guarded = Guarded(UnsafeCell::new(Pools {
     open: [null_mut(); SIZES.len()],
     empty: [null_mut(); SIZES.len()],
+    founders: [Founders {
+        back: null_mut(),
+        taken: 0,
+    }; SIZES.len()],
+    cut: null_mut(),
 }));
 
 const fn capacity(size: usize) -> usize {
@@ -99,6 +121,32 @@ impl Pools {
     }
 }
 
+impl Pools {
+    /// A founding place of pool `i`: one that was given back, or a new one while there is room.
+    ///
+    /// # Safety
+    /// Under the metadata lock, after the metadata was laid out.
+    unsafe fn found(&mut self, i: usize, size: usize) -> Option<(NonNull<u8>, bool)> {
+        let founders = self.founders.get_mut(i)?;
+        let back = founders.back;
+        let (place, zero) = if back.is_null() {
+            let (start, end) = meta::founding();
+            let above = if self.cut.is_null() { end } else { self.cut };
+            if above.addr() - start < size {
+                return None;
+            }
+            self.cut = above.wrapping_sub(size);
+            (self.cut, true)
+        } else {
+            // SAFETY: `give` put the place here and wrote the link.
+            founders.back = unsafe { back.add(LINK).cast::<*mut u8>().read() };
+            (back, false)
+        };
+        founders.taken += 1;
+        NonNull::new(place).map(|p| (p, zero))
+    }
+}
+
 /// A place of pool `i`, and whether it is known to be zero.
 pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
     let size = *SIZES.get(i)?;
@@ -106,6 +154,9 @@ pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
     // SAFETY: under the lock; chunk heads and maps are ours; `capacity` keeps places inside the chunk.
     unsafe {
         let pools = &mut *POOLS.0.get();
+        if let Some(place) = pools.found(i, size) {
+            return Some(place);
+        }
         let mut h = *pools.open.get(i)?;
         if h.is_null() {
             h = *pools.empty.get(i)?;
@@ -153,14 +204,22 @@ pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
 /// Gives a place back.
 ///
 /// # Safety
-/// `p` came from [`take`] and nobody uses it any more (stale reads see anything, never a fault).
-pub unsafe fn give(p: *mut u8) {
+/// `p` came from [`take`] of pool `i` and nobody uses it any more (stale reads see anything, never a fault).
+pub unsafe fn give(i: usize, p: *mut u8) {
     let _held = meta::lock().take();
-    // SAFETY: under the lock; `p`'s chunk is found by its alignment.
+    // SAFETY: under the lock; a founding place has room for a link; any other place's chunk is found by its alignment.
     unsafe {
         let pools = &mut *POOLS.0.get();
+        let (start, end) = meta::founding();
+        if (start..end.addr()).contains(&p.addr())
+            && let Some(founders) = pools.founders.get_mut(i)
+        {
+            p.add(LINK).cast::<*mut u8>().write(founders.back);
+            founders.back = p;
+            founders.taken -= 1;
+            return;
+        }
         let h = p.map_addr(|a| a & !(CHUNK - 1)).cast::<Head>();
-        let i = (*h).pool as usize;
         let Some(&size) = SIZES.get(i) else { return };
         let place = (p.addr() - h.addr() - HEAD) / size;
         let was_full = (*h).taken as usize == capacity(size);

@@ -210,6 +210,7 @@ const MOST_LOOKS: u32 = 8;
 /// Blocks of a common slab are handed out by whole line groups, so a busy thread takes one only if it may make it its own
 /// (it is the only thread that ever took from it) or if half of it is such groups: then memory counts more.
 #[inline(never)]
+#[unsafe(link_section = ".text.unlikely.later")]
 pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
     let line = class::is_line(c);
     {
@@ -268,6 +269,7 @@ pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
 }
 
 /// A common slab without any object becomes `id`'s; another stays common, with one more taker (class lock held).
+#[cold]
 fn adopt_if_free(c: Class, slab: &Slab, id: u32) {
     if slab.owner.load(Relaxed) != COMMON {
         return;
@@ -337,6 +339,7 @@ pub fn may_take_single(slab: &Slab) -> bool {
 
 /// Blocks of `slab` were freed: it gets listed if nobody holds it and it is on no list, and released if it is all free.
 /// The slab may have ended meanwhile. The caller holds no lock.
+#[unsafe(link_section = ".text.unlikely.later")]
 pub fn noticed(c: Class, slab: &'static Slab) {
     if slab.claim.looks_held() || !slab.claim.looks_resting() && !slab.all_free(c) {
         return;
@@ -354,6 +357,7 @@ pub fn noticed(c: Class, slab: &'static Slab) {
 }
 
 /// As [`noticed`], but only a slab that is all free matters.
+#[unsafe(link_section = ".text.unlikely.later")]
 pub fn released(c: Class, slab: &'static Slab) {
     if !slab.claim.looks_held() && slab.all_free(c) {
         noticed(c, slab);
@@ -367,7 +371,13 @@ pub fn end(c: Class, slab: &'static Slab) {
     let clean = clean.fold(u16::MAX, |all, clean| all & clean.load(Relaxed)) == u16::MAX;
     of(c).slabs.fetch_sub(1, Relaxed);
     // SAFETY: nobody else refers to the descriptor; stale readers see harmless bytes.
-    unsafe { pool::give(core::ptr::from_ref(slab).cast::<u8>().cast_mut()) };
+    unsafe {
+        let pool = POOLS.get(c).copied().unwrap_or(0);
+        pool::give(
+            pool as usize,
+            core::ptr::from_ref(slab).cast::<u8>().cast_mut(),
+        );
+    }
     pages::give(pages::Run {
         first,
         units: shape(c).units,
@@ -376,6 +386,7 @@ pub fn end(c: Class, slab: &'static Slab) {
 }
 
 /// As [`noticed`], by the sweep, which has the class lock already; true: the caller calls [`end`] without it.
+#[unsafe(link_section = ".text.unlikely.later")]
 pub fn settle_swept(c: Class, slab: &'static Slab) -> bool {
     match slab.claim.state(c) {
         State::Gone | State::Held => false,

@@ -103,6 +103,7 @@ pub fn owned(id: u32, c: Class) -> Option<&'static Owned> {
 }
 
 /// Every registered cache, for statistics and a fork's child.
+#[cold]
 pub fn each(mut f: impl FnMut(*mut Owner)) {
     for id in 1..TOP.load(Acquire) {
         let cache = get(id);

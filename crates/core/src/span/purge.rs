@@ -14,6 +14,7 @@ use aethalloc_base::units::{PAGE, UNIT, whole_pages};
 use aethalloc_sys::memory;
 
 /// Purges the empty pages of every slab, and releases slabs that are all free. Returns bytes given back.
+#[cold]
 pub fn all() -> usize {
     let mut bytes = 0;
     for u in crate::space::first_unit()..crate::pages::top_unit() {

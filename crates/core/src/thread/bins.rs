@@ -85,6 +85,8 @@ const WANTED: u32 = 256 << 10;
 impl Bins {
     /// Bytes of all of it.
     pub const BYTES: usize = size_of::<Bins>();
+    /// The pool that they come from.
+    pub const POOL: usize = crate::space::pool::pool_for(Bins::BYTES);
 
     /// The lists of own slabs.
     pub fn owned(&self) -> *const Owned {
@@ -156,6 +158,7 @@ pub unsafe fn held_bytes(bins: *const Bins) -> usize {
 /// Goes through the groups of the slab once, from the first to the last (a group that fills up again while it is at hand is
 /// taken again), then lets go of it: what becomes free behind it waits for the slab's next turn.
 #[inline(never)]
+#[unsafe(link_section = ".text.unlikely.later")]
 pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     let s = shape(c);
     let want = bins.next_want(c, s.size);
@@ -227,13 +230,12 @@ pub fn drain(cache: &mut Cache, bins: &mut Bins) {
 /// The bins of the calling thread, made at the first call; `None` without memory, under `cache:off` and where a safety
 /// mode has to see every call.
 pub fn of(t: Tls, cache: &mut Cache) -> Option<&'static mut Bins> {
-    const POOL: usize = crate::space::pool::pool_for(Bins::BYTES);
     let mut p = cache.bins.load(Relaxed);
     if p.is_null() {
         if crate::config::get(Key::cache) == 0 || !crate::guard::allows_caches() {
             return None;
         }
-        let (place, zero) = crate::space::pool::take(POOL)?;
+        let (place, zero) = crate::space::pool::take(Bins::POOL)?;
         p = place.as_ptr().cast::<Bins>();
         if !zero {
             // SAFETY: the place is ours and large enough; all-zero is a valid, empty set.

@@ -55,6 +55,9 @@ pub struct Cache {
 const _: () = assert!(size_of::<Cache>() <= 320);
 
 impl Cache {
+    /// The pool that caches come from.
+    pub const POOL: usize = pool::pool_for(size_of::<Cache>());
+
     /// Counts `blocks` taken from slabs (wrapping, to take some back) and their bytes.
     #[inline]
     pub fn count_taken(&mut self, blocks: u64, bytes: isize) {
@@ -108,16 +111,14 @@ pub fn current(t: Tls) -> Option<&'static mut Cache> {
     begin(t)
 }
 
-#[cold]
 #[inline(never)]
 fn begin(t: Tls) -> Option<&'static mut Cache> {
-    const POOL: usize = pool::pool_for(size_of::<Cache>());
     if t.life() != Life::New || !crate::space::ready() {
         return None;
     }
     t.set_life(Life::Starting);
     let made = (|| {
-        let (place, zero) = pool::take(POOL)?;
+        let (place, zero) = pool::take(Cache::POOL)?;
         let p = place.as_ptr().cast::<Cache>();
         if !zero {
             // SAFETY: the place is ours and large enough; all-zero is a valid cache.
@@ -135,7 +136,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
             }
             None => {
                 // SAFETY: nobody has seen it.
-                unsafe { pool::give(p.cast()) };
+                unsafe { pool::give(Cache::POOL, p.cast()) };
                 return None;
             }
         }

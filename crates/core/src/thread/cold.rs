@@ -6,12 +6,12 @@
 use super::cache::Cache;
 use crate::span::central;
 use crate::span::slab::OUT;
-use crate::sync::Ordering::*;
+use crate::sync::{AtomicU32, Ordering::*};
 use aethalloc_base::class::{self, Class};
+use aethalloc_base::units::LINE;
 use core::ptr::null_mut;
 
 /// A block of cold class `c`; null when memory is out.
-#[cold]
 #[inline(never)]
 pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
     let c = cold_class(c);
@@ -44,7 +44,28 @@ fn cold_class(c: Class) -> Class {
             line += 1;
         }
     }
-    line
+    substitute(line).unwrap_or(line)
+}
+
+/// Blocks that came from a larger class than theirs.
+static SUBSTITUTED: AtomicU32 = AtomicU32::new(0);
+/// How many may: what a small program needs of each class at its start.
+const SUBSTITUTES: u32 = 64;
+
+/// A class of up to twice the size that has a slab, for a class that has none: the slab's page and descriptor cost a program
+/// with a few blocks more than the rest of each block does. Only at the start, up to 1 KiB: a bounded number of
+/// blocks, at most 64 KiB in all.
+fn substitute(c: Class) -> Option<Class> {
+    let has_slab = |c| central::of(c).slabs.load(Relaxed) != 0;
+    if c >= class::SHARING_COUNT || has_slab(c) || SUBSTITUTED.load(Relaxed) >= SUBSTITUTES {
+        return None;
+    }
+    // Whoever asked for blocks of a multiple of some power of two may count on their alignment.
+    let (size, most) = (class::size(c), class::class_of(class::size(c) * 2));
+    let align = (size & size.wrapping_neg()).max(LINE);
+    let found = (c + 1..=most).find(|o| class::size(*o).is_multiple_of(align) && has_slab(*o))?;
+    SUBSTITUTED.fetch_add(1, Relaxed);
+    Some(found)
 }
 
 fn pop(stash: &mut usize, c: Class) -> usize {

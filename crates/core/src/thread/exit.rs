@@ -1,6 +1,6 @@
 //! The end of a thread, and the thread that a fork left behind: everything a cache holds goes back.
 
-use super::bins;
+use super::bins::{self, Bins};
 use super::cache::Cache;
 use super::cold;
 use super::tls::{Life, Tls};
@@ -34,6 +34,7 @@ pub fn thread_ends(t: Tls) {
 
 /// Gives back everything that `cache` holds, and the cache itself. Its thread is the caller, or does not exist
 /// (a fork's child).
+#[cold]
 pub fn abandon(cache: &'static mut Cache) {
     drain(cache);
     live::change(core::mem::take(&mut cache.unsettled));
@@ -45,13 +46,14 @@ pub fn abandon(cache: &'static mut Cache) {
     // SAFETY: unregistered: nobody else reaches them; each came from its pool.
     unsafe {
         if !bins.is_null() {
-            pool::give(bins.cast());
+            pool::give(Bins::POOL, bins.cast());
         }
-        pool::give(core::ptr::from_mut(cache).cast());
+        pool::give(Cache::POOL, core::ptr::from_mut(cache).cast());
     }
 }
 
 /// Empties everything the cache holds; it stays usable.
+#[cold]
 pub fn drain(cache: &mut Cache) {
     if let Some(bins) = bins::existing(cache) {
         bins::drain(cache, bins);

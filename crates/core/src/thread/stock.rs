@@ -15,8 +15,8 @@ use crate::span::live;
 use crate::span::slab::Slab;
 
 /// `ptr` was freed, and the thread's budget is used up.
-#[cold]
 #[inline(never)]
+#[unsafe(link_section = ".text.unlikely.later")]
 pub extern "C" fn take_stock(ptr: *mut u8) {
     let t = tls();
     let freed = (BUDGET - t.budget()) as isize;

@@ -15,12 +15,14 @@ pub const BYTES: usize = 8;
 static SECRET: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
 /// Chooses the process's secret.
+#[cold]
 pub fn start() {
     for s in &SECRET {
         s.store(aethalloc_sys::process::random(), Relaxed);
     }
 }
 
+#[cold]
 fn mix(mut v: u64) -> u64 {
     v = (v ^ v >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     v = (v ^ v >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -28,20 +30,24 @@ fn mix(mut v: u64) -> u64 {
 }
 
 /// Everything that depends on the address alone.
+#[cold]
 fn key(p: *mut u8) -> u64 {
     mix(p.addr() as u64 ^ SECRET[0].load(Relaxed))
 }
 
 /// A byte that programs seldom write by mistake: not zero, not text, not -1.
+#[cold]
 fn odd_byte(v: u64) -> u8 {
     let b = v as u8 | 0x81;
     if b == 0xff { 0x81 } else { b }
 }
 
+#[cold]
 fn filler(key: u64) -> u8 {
     odd_byte(key >> 48)
 }
 
+#[cold]
 fn canary(key: u64, n: usize) -> u64 {
     let first = odd_byte(key >> 56) as u64;
     let size = (n as u64 ^ key >> 8) & 0xffff;
@@ -49,6 +55,7 @@ fn canary(key: u64, n: usize) -> u64 {
     first | size << 8 | sum << 24
 }
 
+#[cold]
 fn place(p: *mut u8, block: usize) -> *mut u64 {
     p.wrapping_add(block - BYTES).cast()
 }
@@ -57,6 +64,7 @@ fn place(p: *mut u8, block: usize) -> *mut u64 {
 ///
 /// # Safety
 /// The block is the caller's; `n + BYTES <= block`, a multiple of 16.
+#[cold]
 pub unsafe fn write(p: *mut u8, block: usize, n: usize) {
     let key = key(p);
     // SAFETY: the caller's promise.
@@ -79,6 +87,7 @@ pub struct Damage {
 ///
 /// # Safety
 /// A block of `block` bytes that [`write()`] marked lies at `p`.
+#[cold]
 pub unsafe fn check(p: *mut u8, block: usize) -> Result<usize, Damage> {
     let key = key(p);
     // SAFETY: the caller's promise.
@@ -110,6 +119,7 @@ pub unsafe fn check(p: *mut u8, block: usize) -> Result<usize, Damage> {
 ///
 /// # Safety
 /// A block of `block` bytes, a multiple of 16, at a multiple of 16, lies at `p`.
+#[cold]
 pub unsafe fn first_used(p: *mut u8, block: usize) -> Option<usize> {
     let words = p.cast::<u64>();
     for w in 0..block / 8 {

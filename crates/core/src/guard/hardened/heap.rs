@@ -88,57 +88,69 @@ static POOLS: [u8; class::COUNT] = {
 
 impl Slab {
     /// The slab that an entry leads to.
+    #[cold]
     pub fn at(offset: usize) -> &'static Slab {
         let p = meta::base().wrapping_add(offset).cast::<Slab>();
         // SAFETY: an entry leads to a slab; metadata stays mapped for ever and every field is atomic.
         unsafe { &*p }
     }
     /// Its class.
+    #[cold]
     pub fn class(&self) -> Class {
         self.class.load(Relaxed) as usize
     }
+    #[cold]
     fn opened(&self) -> usize {
         self.opened.load(Relaxed) as usize
     }
     /// Blocks that it has room for.
+    #[cold]
     pub fn limit(&self) -> usize {
         self.limit.load(Relaxed) as usize
     }
     /// Whether its last page is a guard.
+    #[cold]
     pub fn is_guarded(&self) -> bool {
         self.guarded.load(Relaxed) != 0
     }
     /// Where its blocks begin.
+    #[cold]
     pub fn start(&self) -> *mut u8 {
         space::address_of(self.unit.load(Relaxed) as usize)
     }
     /// Its heap.
+    #[cold]
     pub fn heap(&self) -> &'static Heap {
         // SAFETY: set before the slab is published; heaps stay for ever.
         unsafe { &*self.heap.load(Relaxed) }
     }
     /// The number of the block that begins at `p`.
+    #[cold]
     pub fn block_at(&self, p: usize) -> Option<usize> {
         let (offset, size) = (p % UNIT, size(self.class()));
         let i = offset / size;
         (offset.is_multiple_of(size) && i < self.limit()).then_some(i)
     }
     /// The address of block `i`.
+    #[cold]
     pub fn block(&self, i: usize) -> *mut u8 {
         self.start().wrapping_add(i * size(self.class()))
     }
+    #[cold]
     fn after_head(&self, at: usize) -> *mut u8 {
         core::ptr::from_ref(self)
             .cast::<u8>()
             .cast_mut()
             .wrapping_add(HEAD + at)
     }
+    #[cold]
     fn word(&self, w: usize) -> &AtomicU64 {
         // SAFETY: `w` is below the class's words, for which the pool place has room; the pointer keeps the metadata's
         // provenance through `Slab::at`.
         unsafe { &*self.after_head(w * 8).cast() }
     }
     /// State of block `i`.
+    #[cold]
     pub fn state(&self, i: usize) -> &AtomicU8 {
         let at = words(self.class()) * 8 + i;
         // SAFETY: as in `word`.
@@ -167,6 +179,7 @@ static HEAPS: [AtomicPtr<Heap>; SHARDS * class::COUNT] =
     [const { AtomicPtr::new(null_mut()) }; SHARDS * class::COUNT];
 
 /// Every heap there is.
+#[cold]
 pub fn each(mut f: impl FnMut(Class, &'static Heap)) {
     for (i, h) in HEAPS.iter().enumerate() {
         let h = h.load(Acquire);
@@ -178,6 +191,7 @@ pub fn each(mut f: impl FnMut(Class, &'static Heap)) {
 }
 
 /// The calling thread's heap of class `c`.
+#[cold]
 pub fn of(c: Class) -> Option<&'static Heap> {
     let me = aethalloc_sys::lock::me() >> 12;
     let shard = (me ^ me >> 5 ^ me >> 11) % SHARDS;
@@ -198,7 +212,7 @@ pub fn of(c: Class) -> Option<&'static Heap> {
             Ok(_) => new,
             Err(other) => {
                 // SAFETY: nobody has seen it.
-                unsafe { pool::give(place.as_ptr()) };
+                unsafe { pool::give(POOL, place.as_ptr()) };
                 other
             }
         };
@@ -209,6 +223,7 @@ pub fn of(c: Class) -> Option<&'static Heap> {
 
 impl Heap {
     /// A number for choosing slots; under the lock.
+    #[cold]
     fn random(&self) -> u64 {
         let mut v = self.random.load(Relaxed);
         v ^= v << 13;
@@ -219,6 +234,7 @@ impl Heap {
     }
 
     /// A block of class `c`, BUSY: the caller's to check and to hand out.
+    #[cold]
     pub fn take(&'static self, c: Class) -> Option<(&'static Slab, usize)> {
         loop {
             {
@@ -240,6 +256,7 @@ impl Heap {
     }
 
     /// Takes a random block of a slab that has one; under the lock.
+    #[cold]
     fn choose(&self, c: Class, slab: &'static Slab) -> usize {
         let (limit, opened) = (slab.limit.load(Relaxed), slab.opened.load(Relaxed));
         let chunk = (space::os_page() / size(c)).max(4) as u32;
@@ -270,6 +287,7 @@ impl Heap {
     }
 
     /// Takes a zeroed block, FREED, into the quarantine; the oldest one goes back to its slab when there are too many.
+    #[cold]
     pub fn keep(&'static self, slab: &'static Slab, i: usize, most: usize) {
         count(&COUNTS.quarantined);
         let p = slab.block(i).addr();
@@ -298,6 +316,7 @@ impl Heap {
     }
 
     /// Puts a block of the quarantine back into its slab; the slab, unlisted, if that is empty now. Under the lock.
+    #[cold]
     fn put(&self, p: usize) -> Option<&'static Slab> {
         let Kind::Hardened { slab, .. } = entry::load(space::unit_of(p)?) else {
             return None;
@@ -324,6 +343,7 @@ impl Heap {
         None
     }
 
+    #[cold]
     fn link(&self, slab: &'static Slab) {
         let new = core::ptr::from_ref(slab).cast_mut();
         let old = self.partial.load(Relaxed);
@@ -337,6 +357,7 @@ impl Heap {
         self.partial.store(new, Relaxed);
     }
 
+    #[cold]
     fn unlink(&self, slab: &Slab) {
         let (next, prev) = (slab.next.load(Relaxed), slab.prev.load(Relaxed));
         // SAFETY: as in `link`.
@@ -354,6 +375,7 @@ impl Heap {
     }
 
     /// A new slab, all zero.
+    #[cold]
     fn fresh(&'static self, c: Class) -> Option<&'static Slab> {
         let pool = *POOLS.get(c)? as usize;
         let run = take(1)?;
@@ -395,6 +417,7 @@ impl Heap {
 }
 
 /// Ends a slab that is on no list and in no entry.
+#[cold]
 fn release(slab: &'static Slab) {
     let run = Run {
         first: slab.unit.load(Relaxed) as usize,
@@ -408,6 +431,8 @@ fn release(slab: &'static Slab) {
         if slab.guarded.load(Relaxed) == 0 || pages::take_off(at.add(UNIT - page), page, 1) {
             give(run);
         }
-        pool::give(core::ptr::from_ref(slab).cast::<u8>().cast_mut());
+        let pool = POOLS.get(slab.class.load(Relaxed) as usize);
+        let pool = pool.copied().unwrap_or(0) as usize;
+        pool::give(pool, core::ptr::from_ref(slab).cast::<u8>().cast_mut());
     }
 }

@@ -37,6 +37,7 @@ pub struct Hardened;
 
 impl Hardened {
     /// As `allocate`, at a multiple of `align`, at most a page; null if no class serves that.
+    #[cold]
     pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
         let Some(whole) = size.checked_add(canary::BYTES) else {
             return null_mut();
@@ -64,11 +65,13 @@ impl Hardened {
     }
 
     /// Whether a request is small enough for a block.
+    #[cold]
     pub fn serves(size: usize) -> bool {
         size <= class::SMALL_MAX - canary::BYTES
     }
 
     /// Resizes within the block; false if the object has to move.
+    #[cold]
     pub fn resize(place: usize, p: usize, size: usize) -> bool {
         let slab = Slab::at(place);
         let c = slab.class();
@@ -87,6 +90,7 @@ impl Hardened {
 }
 
 /// The live block at `p`; ends the process if there is none.
+#[cold]
 fn live(place: usize, p: usize, verb: Verb) -> (&'static Slab, usize) {
     let slab = Slab::at(place);
     let size = heap::size(slab.class());
@@ -103,11 +107,13 @@ fn live(place: usize, p: usize, verb: Verb) -> (&'static Slab, usize) {
 impl Objects for Hardened {
     type Place = usize;
 
+    #[cold]
     fn allocate(size: usize, _zeroed: bool) -> *mut u8 {
         // Free blocks are zero.
         Hardened::allocate_aligned(size, 16)
     }
 
+    #[cold]
     fn deallocate(place: usize, p: usize, size: Option<usize>) {
         let (slab, i) = live(place, p, Verb::Free);
         let block = heap::size(slab.class());
@@ -139,6 +145,7 @@ impl Objects for Hardened {
             .keep(slab, i, config::get(Key::quarantine) / block);
     }
 
+    #[cold]
     fn usable_size(place: usize, p: usize, verb: Verb) -> usize {
         let (slab, i) = live(place, p, verb);
         let block = heap::size(slab.class());
@@ -152,6 +159,7 @@ impl Objects for Hardened {
 }
 
 /// Checks every block of the process: canaries of live ones, zeroes of free ones. Other threads may go on.
+#[cold]
 pub fn sweep() {
     for u in crate::space::first_unit()..crate::pages::top_unit() {
         let Kind::Hardened { class: c, slab } = entry::load(u) else {
@@ -170,6 +178,7 @@ pub fn sweep() {
     }
 }
 
+#[cold]
 fn check_block(c: Class, slab: &Slab, i: usize) {
     let (p, block) = (slab.block(i), heap::size(c));
     // ORDERING: Acquire, pairs with Release where the state was set: what it promises is there.
@@ -202,6 +211,7 @@ fn check_block(c: Class, slab: &Slab, i: usize) {
 }
 
 /// Bytes of blocks handed out.
+#[cold]
 pub fn live_bytes() -> usize {
     let mut bytes = 0;
     heap::each(|c, h| bytes += h.live.load(Relaxed) * heap::size(c));

@@ -1,6 +1,6 @@
 //! The rules of the metadata's pools, checked under their lock. Read only.
 
-use super::{Head, POOLS, SIZES, capacity};
+use super::{Head, LINK, POOLS, SIZES, capacity};
 use crate::rule::{Broken, equal, holds};
 use crate::space::meta::{self, CHUNK};
 use core::ptr::null_mut;
@@ -9,6 +9,7 @@ use core::ptr::null_mut;
 pub fn check() -> Result<[usize; SIZES.len()], Broken> {
     let _held = meta::lock().take();
     let mut taken = [0; SIZES.len()];
+    founding(&mut taken)?;
     let (mut with_room, mut without) = (0, 0);
     // SAFETY: under the lock; every chunk begins with a head, or is all zero.
     unsafe {
@@ -92,4 +93,42 @@ pub fn check() -> Result<[usize; SIZES.len()], Broken> {
     equal("pools: every chunk with room is listed", 0, with_room, 0)?;
     equal("pools: every empty chunk is listed", 0, without, 0)?;
     Ok(taken)
+}
+
+/// Checks the founding places and counts those taken. The metadata lock is held.
+fn founding(taken: &mut [usize; SIZES.len()]) -> Result<(), Broken> {
+    let (start, end) = meta::founding();
+    // SAFETY: under the lock; the links were written by `give`.
+    unsafe {
+        let pools = &*POOLS.0.get();
+        let mut bytes = 0;
+        for (i, founders) in pools.founders.iter().enumerate() {
+            let size = SIZES.get(i).copied().unwrap_or(0);
+            let (mut n, mut at) = (founders.taken as usize, founders.back);
+            if let Some(sum) = taken.get_mut(i) {
+                *sum += n;
+            }
+            while !at.is_null() {
+                holds(
+                    "founding: a place given back is one",
+                    at.addr(),
+                    at.addr() >= start && at.addr() + size <= end.addr() && n * size < CHUNK,
+                )?;
+                n += 1;
+                at = at.add(LINK).cast::<*mut u8>().read();
+            }
+            bytes += n * size;
+        }
+        let cut = if pools.cut.is_null() {
+            0
+        } else {
+            end.addr() - pools.cut.addr()
+        };
+        equal(
+            "founding: what was cut off is taken or back",
+            i64::MAX as usize,
+            bytes,
+            cut,
+        )
+    }
 }
