@@ -2,13 +2,15 @@
 //! (`core::front::fast`, the same steps); tests compare the two and count instructions.
 //!
 //! ```text
-//! malloc   21 instructions, 7 loads, 2 stores    bin of the class, lowest free block of its group, its state; one exit
+//! malloc   21 instructions, 8 loads, 4 stores    bin of the class, lowest free block of its group, its state; one exit
 //! free     24 instructions, 7 loads, 2 stores    page map, exact slot, state byte, the thread's budget; two exits
 //! ```
-//! Nothing may be added here. Slow paths are jumped to, so that no frame of ours is on the stack when a failing
+//! Nothing may be added here. A signal handler that comes between the first store and the last of `malloc` finds the empty set of
+//! bins (`core::thread::inside`); before and after them nothing was read that could be stale, and nothing is half changed. Slow paths are jumped to, so that no frame of ours is on the stack when a failing
 //! operator new lets an exception pass.
 
 use aethalloc_core::front;
+use aethalloc_core::thread::bins;
 
 use crate::cpp::new_failed;
 use crate::fail::malloc_failed;
@@ -37,30 +39,33 @@ macro_rules! allocating {
         #[unsafe(no_mangle)]
         pub extern "C" fn $symbol(size: usize) -> *mut u8 {
             core::arch::naked_asm!(
-                "mov rdx, qword ptr [rip + aethalloc_tls@GOTTPOFF]",
-                "mov rdx, qword ptr fs:[rdx]",               // the thread's bins
+                "mov r8, qword ptr [rip + aethalloc_tls@GOTTPOFF]",
+                "mov rdx, qword ptr fs:[r8]",                // the thread's bins
                 "lea rax, [rdi - 1]",
                 "cmp rax, {small}",                          // 1..=SMALL_MAX; 0 wraps
-                "jae 2f",
+                "jae 3f",
                 "shr eax, 4",
-                "lea rcx, [rip + {bin_of}]",
-                "movzx eax, word ptr [rcx + rax*2]",
-                "add rdx, rax",
-                "mov rax, qword ptr [rdx]",                  // free blocks of its group
-                "lea rcx, [rax - 1]",
-                "test rax, rax",
-                "jz 2f",
-                "and rcx, rax",
-                "mov qword ptr [rdx], rcx",
-                "mov rcx, qword ptr [rdx + 16]",
-                "rep bsf rax, rax",                          // tzcnt where there is one; never of 0
+                "lea rcx, [rip + {empty}]",
+                "movzx esi, word ptr [rcx + rax*2 + {bin_of}]",
+                "add rsi, rdx",
+                "mov qword ptr fs:[r8], rcx",                // the empty set: signal handlers stay away
+                "mov rcx, qword ptr [rsi]",                  // free blocks of its group
+                "rep bsf rax, rcx",                          // tzcnt where there is one; of 0 not used
+                "sub rcx, 1",
+                "jc 2f",
+                "and qword ptr [rsi], rcx",
+                "mov rcx, qword ptr [rsi + 16]",
                 "mov byte ptr [rcx + rax], 0",               // OUT
-                "imul eax, dword ptr [rdx + 24]",
-                "add rax, qword ptr [rdx + 8]",
+                "imul eax, dword ptr [rsi + 24]",
+                "add rax, qword ptr [rsi + 8]",
+                "mov qword ptr fs:[r8], rdx",                // the thread's own again
                 "ret",
-                "2: jmp {slow}",
+                "2: mov qword ptr fs:[r8], rdx",
+                "3: jmp {slow}",
+                ".p2align 6",                                // so the next one, and this section, begin at a line
                 small = const aethalloc_base::class::SMALL_MAX,
-                bin_of = sym aethalloc_base::class::BIN_OF,
+                empty = sym bins::EMPTY,
+                bin_of = const bins::BIN_OF_AT,
                 slow = sym $slow,
             )
         }
@@ -108,6 +113,7 @@ macro_rules! freeing {
                 "ret",
                 "2: jmp {slow}",
                 "3: jmp {stock}",
+                ".p2align 6",
                 base = sym aethalloc_core::space::FAST_BASE,
                 unit_shift = const aethalloc_base::units::UNIT_SHIFT,
                 units = const aethalloc_core::space::WIDE_UNITS,

@@ -51,8 +51,12 @@ pub const SIZES: [u32; COUNT] = {
 /// Bytes of a thread's bin of a class; see [`BIN_OF`].
 pub const BIN_BYTES: usize = 32;
 
+/// See [`BIN_OF`].
+pub type BinOf = [u16; SMALL_MAX / 16];
+
 /// By `(size - 1) / 16`: where the bin of the class begins in a thread's array of bins, so that `malloc` needs no shift.
-pub static BIN_OF: [u16; SMALL_MAX / 16] = {
+/// A constant: the one copy of it that is in memory lies where `malloc` finds it (`core::thread::bins`).
+pub const BIN_OF: BinOf = {
     let mut t = [0u16; SMALL_MAX / 16];
     let (mut i, mut c) = (0, FIRST);
     while i < t.len() {
@@ -93,8 +97,8 @@ pub const fn class_of(size: usize) -> Class {
 
 /// As [`class_of`], by the table.
 #[inline]
-pub fn of_small(size: usize) -> Class {
-    match BIN_OF.get(size.saturating_sub(1) / 16) {
+pub fn of_small(table: &BinOf, size: usize) -> Class {
+    match table.get(size.saturating_sub(1) / 16) {
         Some(at) => *at as usize / BIN_BYTES,
         None => 0,
     }
@@ -242,7 +246,7 @@ mod tests {
                 class_of(size) * BIN_BYTES,
                 "{size}"
             );
-            assert_eq!(of_small(size), class_of(size));
+            assert_eq!(of_small(&BIN_OF, size), class_of(size));
         }
     }
 

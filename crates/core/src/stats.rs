@@ -6,7 +6,8 @@ use crate::span::central;
 use crate::span::slab::Slab;
 use crate::span::{live, owners};
 use crate::sync::Ordering::*;
-use crate::thread::cache::Cache;
+use crate::thread::cache::{Cache, me};
+use crate::thread::inside::Inside;
 use aethalloc_base::class;
 use aethalloc_base::options::Key;
 use aethalloc_sys::process;
@@ -61,6 +62,10 @@ pub struct ClassStats {
 #[cold]
 pub fn snapshot() -> Stats {
     let mut s = Stats::default();
+    // A signal handler that interrupted a slow path is told nothing.
+    let Some(_inside) = Inside::enter(me()) else {
+        return s;
+    };
     if !crate::space::ready() {
         return s;
     }

@@ -5,9 +5,11 @@
 
 use crate::Target;
 use crate::input::{self, Setting, Size, THREADS, Times, Which, Who};
-use crate::objects::Objects;
+use crate::objects::{Object, Objects};
 use crate::threads::Threads;
+use aethalloc_base::units::UNIT;
 use aethalloc_core::inspect::Census;
+use aethalloc_core::thread::inside::Inside;
 use aethalloc_core::thread::{cache, exit};
 use aethalloc_core::{front, pages};
 use arbitrary::Arbitrary;
@@ -38,6 +40,40 @@ pub enum Action {
     Over(Who),
     /// An option changes.
     Set(Setting),
+}
+
+/// What a signal handler does that interrupted a slow path of the thread: it gets spare memory, and what it frees ends then or
+/// later.
+fn interrupt(size: usize, old: Option<Object>) {
+    let inside = Inside::enter(cache::me());
+    assert!(
+        inside.is_some(),
+        "a thread that waits for an action is inside"
+    );
+    // SAFETY: live objects, used within their sizes and not after their end.
+    unsafe {
+        let p = front::allocate(size);
+        assert!(
+            !p.is_null() && front::usable_size(p) >= size,
+            "{size} bytes"
+        );
+        p.write_bytes(0x5a, size);
+        let p = front::reallocate(p, size + 100);
+        assert!(!p.is_null() && front::usable_size(p) >= size + 100);
+        for at in [0, size / 2, size.saturating_sub(1)] {
+            assert!(size == 0 || p.add(at).read() == 0x5a, "byte {at} of {size}");
+        }
+        let zeroed = front::allocate_zeroed(size);
+        assert!(!zeroed.is_null() && (0..size).all(|i| zeroed.add(i).read() == 0));
+        front::deallocate(p);
+        if let Some(old) = old {
+            front::deallocate(old.pointer());
+        }
+        drop(inside);
+        front::deallocate(zeroed);
+        // What waits ends with the next slow path.
+        front::deallocate(front::allocate_aligned(UNIT, UNIT));
+    }
 }
 
 fn run(bytes: &[u8]) {
@@ -99,17 +135,7 @@ impl World {
                 let size = self.objects.limited(size);
                 let old = (!self.objects.is_empty())
                     .then(|| self.objects.remove(which.of(self.objects.len())));
-                let p = self.threads.run(who, move || {
-                    let cache = cache::current(cache::me());
-                    let _busy = cache.map(|c| cache::enter(c));
-                    let p = front::allocate(size).addr();
-                    if let Some(old) = old {
-                        // SAFETY: live, and nothing uses it afterwards.
-                        unsafe { front::deallocate(old.pointer()) };
-                    }
-                    p
-                });
-                self.objects.admit(p, size, 1);
+                self.threads.run(who, move || interrupt(size, old));
             }
             Action::Purge(who) => self.purge(who.0),
             Action::End(who) => self.threads.end(who.0),

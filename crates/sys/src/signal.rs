@@ -138,6 +138,7 @@ struct Stack {
     len: usize,
 }
 
+const SS_ONSTACK: i32 = 1;
 const SS_DISABLE: i32 = 2;
 
 /// The calling thread's alternate stack, `None` if it has none.
@@ -151,6 +152,18 @@ pub fn alternate_stack() -> Option<usize> {
     // SAFETY: the kernel writes one `stack_t`.
     unsafe { call3(nr::SIGALTSTACK, 0, &raw mut old as usize, 0) }.ok()?;
     (old.flags & SS_DISABLE == 0).then_some(old.at)
+}
+
+/// The caller runs on the thread's alternate stack (true also where the kernel does not say).
+pub fn on_alternate_stack() -> bool {
+    let mut old = Stack {
+        at: 0,
+        flags: 0,
+        len: 0,
+    };
+    // SAFETY: the kernel writes one `stack_t`.
+    let said = unsafe { call3(nr::SIGALTSTACK, 0, &raw mut old as usize, 0) };
+    said.is_err() || old.flags & SS_ONSTACK != 0
 }
 
 /// Gives the calling thread an alternate stack; with `len` 0 takes it away.

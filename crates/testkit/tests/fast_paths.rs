@@ -6,8 +6,8 @@ use aethalloc_testkit::{Library, Missing, test_library};
 
 const MALLOC: Cost = Cost {
     instructions: 21,
-    loads: 7,
-    stores: 2,
+    loads: 8,
+    stores: 4,
 };
 const FREE: Cost = Cost {
     instructions: 24,

@@ -280,8 +280,7 @@ fn no_thread_specific_keys() {
 }
 
 /// At evenly spaced instructions of calls of all kinds; all of them in a full run.
-#[test]
-fn signals_inside_the_allocator() {
+fn at_single_instructions(arguments: &[&str]) {
     test_library(|| {
         if !cfg!(target_arch = "x86_64") {
             return cannot_run_here("the trap flag is x86's");
@@ -292,8 +291,21 @@ fn signals_inside_the_allocator() {
             _ => "40",
         };
         let run = Source::c("life_signal_steps").build()?.preloaded();
-        let finished = run.arg(places).timeout(1200).finish().succeeded();
+        // The support thread would wait, which the program takes for a thread that waits for itself.
+        let run = run.env("AETHALLOC_CONF", "support:off").arg(places);
+        let run = arguments.iter().fold(run, |run, a| run.arg(a));
+        let finished = run.timeout(1800).finish().succeeded();
         println!("{}", finished.stdout);
         Ok(())
     });
+}
+
+#[test]
+fn signals_inside_the_allocator() {
+    at_single_instructions(&[]);
+}
+
+#[test]
+fn jumps_out_of_the_allocator() {
+    at_single_instructions(&["-1", "jump"]);
 }

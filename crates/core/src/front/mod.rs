@@ -5,7 +5,9 @@
 
 mod fast;
 pub mod large;
+mod later;
 pub mod small;
+mod spare;
 
 use crate::guard::hardened::Hardened;
 use crate::guard::sampled::Sampled;
@@ -14,6 +16,8 @@ use crate::space::entry::Kind;
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{OUT, shape};
 use crate::sync::Ordering::*;
+use crate::thread::cache::me;
+use crate::thread::inside::Inside;
 use crate::violation::{self, Verb};
 use crate::{foreign, thread};
 use aethalloc_base::class::{self, SMALL_MAX};
@@ -26,7 +30,7 @@ pub use small::{allocate_slow, deallocate_sized_slow, deallocate_slow};
 #[inline]
 pub fn allocate_zeroed(size: usize) -> *mut u8 {
     if size > SMALL_MAX {
-        return large::allocate(size, UNIT, true);
+        return allocate_large(size, UNIT, true);
     }
     let p = allocate(size);
     if !p.is_null() {
@@ -42,6 +46,9 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
         return allocate(size);
     }
     if guard::is_hardened() && align <= PAGE {
+        let Some(_inside) = Inside::enter(me()) else {
+            return spare::allocate(size, align, false);
+        };
         let p = Hardened::allocate_aligned(size, align);
         if !p.is_null() {
             return p;
@@ -49,10 +56,21 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
     } else if align <= PAGE {
         let c = class::class_of_aligned(size, align);
         if c != 0 {
+            // Spare memory is as aligned, because the class is not smaller than `align`.
             return allocate(class::size(c));
         }
     }
-    large::allocate(size.max(1), align.max(UNIT), false)
+    allocate_large(size.max(1), align.max(UNIT), false)
+}
+
+/// A large object of `size` bytes at a multiple of `align` (a power of two, at least [`UNIT`]), all zero if `zeroed`; null
+/// when memory is out.
+pub fn allocate_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
+    let Some(_inside) = Inside::enter(me()) else {
+        return spare::allocate(size, align, zeroed);
+    };
+    later::settle(small::end_object);
+    large::allocate(size, align, zeroed)
 }
 
 /// Resizes `ptr` (non-null, live) to `size` (> 0) bytes; null leaves the old object as it was.
@@ -62,6 +80,8 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
 pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
     let p = ptr.addr();
     let old = match find(Verb::Realloc, p) {
+        Found::Spare(old) if size <= old => return ptr,
+        Found::Spare(old) => old,
         Found::Foreign => return foreign::reallocate(ptr, size),
         Found::Block(old) => {
             // In place within the class; a shrink moves only when it frees half.
@@ -81,10 +101,13 @@ pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
             old
         }
         Found::Large(unit, pages, guarded) => {
-            if size > SMALL_MAX && large::resize(unit, pages, guarded, size) {
-                return ptr;
-            }
-            if size > SMALL_MAX {
+            // A signal handler that interrupted a slow path copies.
+            if size > SMALL_MAX
+                && let Some(_inside) = Inside::enter(me())
+            {
+                if large::resize(unit, pages, guarded, size) {
+                    return ptr;
+                }
                 let moved = large::move_pages(ptr, unit, pages, guarded, size);
                 if !moved.is_null() {
                     return moved;
@@ -128,13 +151,18 @@ pub unsafe fn usable_size(ptr: *const u8) -> usize {
     }
     match find(Verb::UsableSize, ptr.addr()) {
         Found::Foreign => foreign::usable_size(ptr),
-        Found::Block(size) | Found::Sampled(size) | Found::Hardened(_, size) => size,
+        Found::Spare(size)
+        | Found::Block(size)
+        | Found::Sampled(size)
+        | Found::Hardened(_, size) => size,
         Found::Large(_, pages, _) => pages * PAGE,
     }
 }
 
 enum Found {
     Foreign,
+    /// Bytes usable.
+    Spare(usize),
     /// Size of its class.
     Block(usize),
     /// Its size.
@@ -148,7 +176,7 @@ enum Found {
 /// What `p`, given to `verb`, is; ends the process if it can be nothing.
 fn find(verb: Verb, p: usize) -> Found {
     match lookup(p) {
-        None => Found::Foreign,
+        None => spare::usable_size(verb, p).map_or(Found::Foreign, Found::Spare),
         Some((
             _,
             Kind::Slab {
@@ -201,11 +229,13 @@ pub fn purge() -> usize {
     if !crate::space::ready() {
         return 0;
     }
-    if let Some(cache) = thread::cache::current(thread::cache::me()) {
-        let _busy = thread::cache::enter(cache);
-        if !cache.is_interrupted() {
-            thread::exit::drain(cache);
-        }
+    let Some(inside) = Inside::enter(me()) else {
+        return 0;
+    };
+    if let Some(cache) = thread::cache::current(me())
+        && !inside.interrupts_malloc()
+    {
+        thread::exit::drain(cache);
     }
     crate::span::purge::all() + crate::pages::purge::to(0)
 }

@@ -1,6 +1,6 @@
 //! The slow paths of small sizes, and what a freed address turns out to be.
 
-use super::large;
+use super::{large, later, spare};
 use crate::foreign;
 use crate::guard::hardened::Hardened;
 use crate::guard::sampled::{Record, Sampled};
@@ -11,6 +11,8 @@ use crate::span::slab::{FREE, OUT, shape};
 use crate::sync::Ordering::*;
 use crate::thread::bins::{self, Bins};
 use crate::thread::cache::{self, Cache};
+use crate::thread::inside::Inside;
+use crate::thread::tls::Tls;
 use crate::thread::{cold, stock};
 use crate::violation::{self, Verb};
 use aethalloc_base::class::{self, Class, SMALL_MAX};
@@ -20,6 +22,16 @@ use core::ptr::null_mut;
 /// What `malloc` does when the bin of the class is empty.
 #[inline(never)]
 pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
+    let t = cache::me();
+    let Some(inside) = Inside::enter(t) else {
+        return spare::allocate(size, GRANULE, false);
+    };
+    later::settle(end_object);
+    allocate_inside(inside, t, size)
+}
+
+#[inline]
+fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
     if guard::is_hardened() && Hardened::serves(size) {
         return Hardened::allocate(size, false);
     }
@@ -35,14 +47,12 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
             return p;
         }
     }
-    let c = class::of_small(size);
-    let t = cache::me();
+    let c = class::of_small(bins::bin_of(), size);
     let Some(cache) = cache::current(t) else {
         return cold::alloc_uncached(c);
     };
-    let _busy = cache::enter(cache);
-    if cache.is_interrupted() {
-        return cold::alloc_uncached(c);
+    if inside.interrupts_malloc() {
+        return cold::alloc(cache, c);
     }
     if let Some(bins) = bins::existing(cache)
         && bins.is_hot(c)
@@ -55,7 +65,7 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
         return refill(cache, bins, c);
     }
     if cache.heats(c)
-        && let Some(bins) = bins::of(t, cache)
+        && let Some(bins) = bins::of(&mut inside, cache)
     {
         cold::unstash(cache, c);
         bins.warm(c);
@@ -80,8 +90,7 @@ fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
 pub extern "C" fn deallocate_sized_slow(ptr: *mut u8, size: usize) {
     let p = ptr.addr();
     match lookup(p) {
-        Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, Some(size)),
-        Some((_, Kind::Hardened { slab, .. })) => Hardened::deallocate(slab, p, Some(size)),
+        Some((_, Kind::Sampled { .. } | Kind::Hardened { .. })) => end_or_later(p, Some(size)),
         _ => deallocate_slow(ptr),
     }
 }
@@ -94,7 +103,11 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
     }
     let p = ptr.addr();
     match lookup(p) {
-        None => foreign::free(ptr),
+        None => {
+            if !spare::free(p) {
+                foreign::free(ptr);
+            }
+        }
         Some((
             _,
             Kind::Slab {
@@ -117,14 +130,36 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
                 stock::take_stock(ptr);
             }
         }
+        Some(_) => end_or_later(p, None),
+    }
+}
+
+/// Ends the object at `p`, which is no block of a plain slab; `size`: what the caller says it is.
+fn end_or_later(p: usize, size: Option<usize>) {
+    let Some(_inside) = Inside::enter(cache::me()) else {
+        return later::put(p);
+    };
+    later::settle(end_object);
+    end(p, size);
+}
+
+/// As [`end_or_later`], inside.
+pub fn end_object(p: usize) {
+    end(p, None);
+}
+
+fn end(p: usize, size: Option<usize>) {
+    match lookup(p) {
         Some((unit, Kind::Large { pages, guarded })) if p.is_multiple_of(UNIT) => {
-            if !large::free(unit, pages, guarded) {
+            let ended = large::free(unit, pages, guarded);
+            if !ended {
                 violation::used_after_free(Verb::Free, p, 0);
             }
         }
-        Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, None),
-        Some((_, Kind::Hardened { slab, .. })) => Hardened::deallocate(slab, p, None),
+        Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, size),
+        Some((_, Kind::Hardened { slab, .. })) => Hardened::deallocate(slab, p, size),
         Some((unit, _)) => nothing_here(Verb::Free, p, unit),
+        None => {}
     }
 }
 

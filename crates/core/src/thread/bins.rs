@@ -14,16 +14,17 @@
 //! the state bytes, whatever the bits say.
 
 use super::cache::Cache;
-use super::tls::Tls;
+use super::inside::Inside;
 use crate::span::central::{self, Owned};
 use crate::span::claim::Reserved;
 use crate::span::live;
 use crate::span::slab::{OUT, Slab, shape, some};
 use crate::sync::{AtomicU8, Ordering::*};
-use aethalloc_base::class::{self, BIN_BYTES, COUNT, Class, SHARING_COUNT};
+use aethalloc_base::class::{self, BIN_BYTES, BinOf, COUNT, Class, SHARING_COUNT};
 use aethalloc_base::options::Key;
 use aethalloc_base::policy;
 use core::ptr::null_mut;
+use core::sync::atomic::compiler_fence;
 
 /// One class's bin.
 #[repr(C)]
@@ -45,22 +46,35 @@ const _: () = assert!(size_of::<Bin>() == BIN_BYTES);
 /// The bins by class; class 0 has none.
 pub type BINS = [Bin; COUNT];
 
-/// Bins that stay empty.
+/// Bins that stay empty, and behind them the table that every `malloc` reads: one address leads to both.
 #[repr(C, align(64))]
-pub struct Empty(BINS);
+pub struct Empty {
+    bins: BINS,
+    bin_of: BinOf,
+}
 // SAFETY: never written.
 unsafe impl Sync for Empty {}
 
-/// What a thread begins with: nothing to hand out in any class.
-pub static EMPTY: Empty = Empty(
-    [Bin {
+/// Where the table lies in [`EMPTY`].
+pub const BIN_OF_AT: usize = core::mem::offset_of!(Empty, bin_of);
+
+/// What a thread begins with, and has while it is in the allocator: nothing to hand out in any class.
+pub static EMPTY: Empty = Empty {
+    bins: [Bin {
         bits: 0,
         base: 0,
         states: null_mut(),
         size: 0,
         slab: 0,
     }; COUNT],
-);
+    bin_of: class::BIN_OF,
+};
+
+/// See [`class::BIN_OF`].
+#[inline]
+pub fn bin_of() -> &'static BinOf {
+    &EMPTY.bin_of
+}
 
 /// The empty set: what `malloc` gets in threads that have no bins.
 pub fn none() -> *mut BINS {
@@ -186,8 +200,11 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
             cache.count_taken(n as u64, (n * s.size) as isize);
             cache.count_reservation();
             let bin = bins.bin(c);
+            // A signal handler finds the empty set in the thread's word while this goes on (`thread::inside`). One that
+            // never returns here leaves a bin that is empty until it is complete.
             bin.base = slab.address().addr() + s.group_offset(g);
             bin.states = slab.group_states(c, g);
+            compiler_fence(SeqCst);
             bin.bits = bits;
             return take(bin);
         }
@@ -229,7 +246,7 @@ pub fn drain(cache: &mut Cache, bins: &mut Bins) {
 
 /// The bins of the calling thread, made at the first call; `None` without memory, under `cache:off` and where a safety
 /// mode has to see every call.
-pub fn of(t: Tls, cache: &mut Cache) -> Option<&'static mut Bins> {
+pub fn of(inside: &mut Inside, cache: &mut Cache) -> Option<&'static mut Bins> {
     let mut p = cache.bins.load(Relaxed);
     if p.is_null() {
         if crate::config::get(Key::cache) == 0 || !crate::guard::allows_caches() {
@@ -246,7 +263,7 @@ pub fn of(t: Tls, cache: &mut Cache) -> Option<&'static mut Bins> {
         let bins = unsafe { &mut *p };
         // ORDERING: Release, pairs with Acquire in `owners::owned`: the lists are zero before they are seen.
         cache.owner.lists.store(bins.owned().cast_mut(), Release);
-        t.set_bins(bins.table());
+        inside.leave_with(bins.table());
     }
     // SAFETY: this thread's; the returned borrow does not outlive the call of the slow path.
     Some(unsafe { &mut *p })

@@ -5,6 +5,7 @@
 //! the thread does not exist, and for statistics (racy reads of counters).
 
 use super::bins::{self, Bins};
+use super::inside::Inside;
 use super::tls::{Life, Tls, tls};
 use crate::space::pool;
 use crate::span::live;
@@ -31,8 +32,8 @@ pub struct Cache {
     pub id: u32,
     /// Number of the thread among all that ever had a cache (wraps after four thousand million).
     pub serial: u32,
-    /// Slow paths of the thread that are under way (a signal handler may nest). A fork's child leaves a busy cache
-    /// alone: whatever it was about to do is lost, nothing is done twice.
+    /// 1 while a slow path of the thread is under way. A fork's child leaves a busy cache alone: whatever it was about to do
+    /// is lost, nothing is done twice.
     pub busy: AtomicU32,
     turn: u32,
     /// The thread's TLS words.
@@ -100,7 +101,7 @@ impl Cache {
     }
 }
 
-/// The calling thread's cache; made at its first use; `None` while it is being made, after its end, or when there is
+/// The calling thread's cache; made at its first use, in a slow path (`inside`); `None` while it is being made, after its end, or when there is
 /// no memory for one.
 #[inline]
 pub fn current(t: Tls) -> Option<&'static mut Cache> {
@@ -150,43 +151,15 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
     t.set_life(Life::Live);
     cache.busy.store(0, Release);
     // May allocate (through us): the thread is complete by now.
-    if !super::exit::watch(cache) && process::pid() != process::tid() {
+    let watched = Inside::outside(t, || super::exit::watch(cache));
+    cache.busy.store(1, Relaxed);
+    if !watched && process::pid() != process::tid() {
         // Nobody would say when the thread ends, and its TLS words go with it: it does without a cache. The first
         // thread's stay.
-        super::exit::thread_ends(t);
+        super::exit::end(t);
         return None;
     }
     Some(cache)
-}
-
-/// Marks the calling thread's slow path as under way while it lives.
-pub struct Busy(*const AtomicU32);
-
-impl Cache {
-    /// A slow path is under way below this one: a signal handler interrupted it. The cache's lists may be half changed.
-    #[inline]
-    pub fn is_interrupted(&self) -> bool {
-        self.busy.load(Relaxed) > 1
-    }
-}
-
-/// Enters a slow path.
-#[inline]
-pub fn enter(cache: &Cache) -> Busy {
-    cache.busy.store(cache.busy.load(Relaxed) + 1, Relaxed);
-    // ORDERING: only a fork's child, which copies this thread's memory as the thread had written it, reads the word.
-    core::sync::atomic::compiler_fence(SeqCst);
-    Busy(&raw const cache.busy)
-}
-
-impl Drop for Busy {
-    #[inline]
-    fn drop(&mut self) {
-        core::sync::atomic::compiler_fence(SeqCst);
-        // SAFETY: the word of the calling thread's cache, which it cannot give back inside a slow path.
-        let busy = unsafe { &*self.0 };
-        busy.store(busy.load(Relaxed) - 1, Relaxed);
-    }
 }
 
 /// The calling thread's words.

@@ -3,6 +3,7 @@
 use super::bins::{self, Bins};
 use super::cache::Cache;
 use super::cold;
+use super::inside::Inside;
 use super::tls::{Life, Tls};
 use crate::space::pool;
 use crate::span::owners;
@@ -18,12 +19,30 @@ pub fn thread_ends(t: Tls) {
     if t.life() != Life::Live {
         return;
     }
+    if t.inside() != 0 {
+        // It ends out of a signal handler that interrupted the allocator. What it has is lost, and its stack, where its
+        // words are, will be used again.
+        // SAFETY: a live thread's cache is its own; an atomic.
+        unsafe { (*t.cache()).tls.store(null_mut(), Relaxed) };
+        t.set_bins(bins::none());
+        t.set_cache(null_mut());
+        t.set_life(Life::Over);
+        t.set_inside(0);
+        return;
+    }
+    if let Some(mut inside) = Inside::enter(t) {
+        inside.leave_with(bins::none());
+        end(t);
+    }
+}
+
+/// As [`thread_ends`], inside a slow path of a live thread; it has no bins afterwards.
+pub fn end(t: Tls) {
     // SAFETY: a live thread's cache is its own.
     let cache = unsafe { &mut *t.cache() };
-    t.set_bins(bins::none());
     crate::guard::fault::thread_ends();
     // For good: from here on a fork's child must not touch the cache. It is unregistered at the end.
-    core::mem::forget(super::cache::enter(cache));
+    cache.busy.store(1, Relaxed);
     abandon(cache);
     t.set_cache(null_mut());
     t.set_life(Life::Over);

@@ -12,5 +12,6 @@ pub mod bins;
 pub mod cache;
 pub mod cold;
 pub mod exit;
+pub mod inside;
 pub mod stock;
 pub mod tls;

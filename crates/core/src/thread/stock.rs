@@ -8,18 +8,32 @@
 //! Cost: ~30 instructions, and the class lock for a slab that is to be listed.
 
 use super::cache;
+use super::inside::Inside;
 use super::tls::{BUDGET, tls};
 use crate::space::entry::Kind;
 use crate::span::central::{self, lookup};
 use crate::span::live;
 use crate::span::slab::Slab;
+use crate::sync::{AtomicIsize, Ordering::*};
+
+/// Bytes that signal handlers freed and could not report.
+static OWED: AtomicIsize = AtomicIsize::new(0);
 
 /// `ptr` was freed, and the thread's budget is used up.
 #[inline(never)]
 #[unsafe(link_section = ".text.unlikely.later")]
 pub extern "C" fn take_stock(ptr: *mut u8) {
     let t = tls();
-    let freed = (BUDGET - t.budget()) as isize;
+    let Some(_inside) = Inside::enter(t) else {
+        // In a signal handler that interrupted a slow path: nothing is looked at, and the bytes count at the next stock.
+        OWED.fetch_add((BUDGET - t.budget()) as isize, Relaxed);
+        t.set_budget(BUDGET);
+        return;
+    };
+    let mut freed = (BUDGET - t.budget()) as isize;
+    if OWED.load(Relaxed) != 0 {
+        freed += OWED.swap(0, Relaxed);
+    }
     t.set_budget(BUDGET);
     let Some((
         _,
@@ -35,11 +49,7 @@ pub extern "C" fn take_stock(ptr: *mut u8) {
     let slab = Slab::of_entry(class, part, state);
     match cache::current(t) {
         Some(cache) => {
-            let _busy = cache::enter(cache);
             cache.unsettled -= freed;
-            if cache.is_interrupted() {
-                return; // locks may be held below
-            }
             let earlier = cache.remember(class, slab.reference());
             central::noticed(class, slab);
             if let Some((class, slab)) = earlier {

@@ -1,10 +1,11 @@
 //! The words of the thread cache that live in thread-local storage, reached by the initial-exec model: one load.
 //!
 //! ```text
-//!   0 bins    the thread's array of bins; at first one that is empty for ever and belongs to all
+//!   0 bins    the thread's array of bins; at first one that is empty for ever and belongs to all, as while it is in `malloc`
 //!   8 budget  bytes that the thread may still free before it takes stock (see `thread::stock`)
+//!  12 life    Life
 //!  16 cache   the rest of the thread's cache, null before its first use
-//!  24 life    Life
+//!  24 inside  where on the stack the thread's slow path is under way, 0: none (see `thread::inside`)
 //! ```
 //! A new thread finds them initialised: malloc takes the slow path because every bin is empty, not because anything was
 //! asked. 32 bytes: a library that is loaded late must fit what the C library keeps free for such variables (glibc: 1664).
@@ -58,7 +59,7 @@ core::arch::global_asm!(
 
 /// A thread's life as the allocator sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u64)]
+#[repr(u32)]
 pub enum Life {
     /// No cache yet.
     New = 0,
@@ -100,7 +101,8 @@ macro_rules! field {
         #[inline(always)]
         pub fn $get(self) -> $type {
             // SAFETY: inside the thread's block, which only this thread writes (a fork child reads dead threads').
-            unsafe { self.0.add($at).cast::<$type>().read() }
+            // Volatile: signal handlers of the thread use the words too.
+            unsafe { self.0.add($at).cast::<$type>().read_volatile() }
         }
         #[doc = $doc]
         #[inline(always)]
@@ -110,7 +112,7 @@ macro_rules! field {
         )]
         pub fn $set(self, v: $type) {
             // SAFETY: as in the getter.
-            unsafe { self.0.add($at).cast::<$type>().write(v) }
+            unsafe { self.0.add($at).cast::<$type>().write_volatile(v) }
         }
     };
 }
@@ -130,8 +132,15 @@ impl Tls {
         i32,
         "Bytes left to free before the thread takes stock."
     );
+    field!(life_word, set_life_word, 12, u32, "State as a word.");
     field!(cache, set_cache, 16, *mut Cache, "The thread's cache.");
-    field!(life_word, set_life_word, 24, u64, "State as a word.");
+    field!(
+        inside,
+        set_inside,
+        24,
+        usize,
+        "Where on the stack a slow path is under way."
+    );
 
     /// The thread's state.
     #[inline]
@@ -145,7 +154,7 @@ impl Tls {
     }
     /// Sets the state.
     pub fn set_life(self, life: Life) {
-        self.set_life_word(life as u64);
+        self.set_life_word(life as u32);
     }
     /// The raw pointer, for the registry.
     pub fn as_ptr(self) -> *mut u8 {
