@@ -257,6 +257,8 @@ int main(int argc, char **argv) {
     CHECK(argc == 3 || argc == 4, "usage: fault_run TIMES THREADS [maps]");
     int times = atoi(argv[1]), threads = atoi(argv[2]);
     CHECK(threads > 0 && threads <= 8, "%d threads", threads);
+    char *volatile first = malloc(1); /* one that has no mapping yet when they are used up gets none */
+    free(first);
     char *range = argc == 4 ? use_up_mappings() : NULL;
     for (int i = 0; i < times; i++) everything(threads);
     faults(0);

@@ -36,7 +36,8 @@ pub fn set_apart() {
     const TABLE: usize = 256;
     let end = (&raw const aethalloc_cold_end).addr().saturating_sub(TABLE) & !(PAGE - 1);
     let len = end.saturating_sub(start.addr());
-    if len > 0 {
+    // Larger pages may hold something else as well.
+    if len > 0 && aethalloc_core::space::os_page() == PAGE {
         // SAFETY: the range is code of this library: its pages come from the file again when they are needed.
         let _ = unsafe {
             memory::expect_random(start.cast_mut(), len)

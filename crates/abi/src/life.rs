@@ -21,9 +21,9 @@ extern "C" fn ctor(_argc: c_int, _argv: *const *const u8, _environment: *const *
     unsafe extern "C" {
         static environ: *const *const u8;
     }
-    cold::set_apart();
     // SAFETY: the C library's list of the environment, set before constructors run; its strings stay.
     unsafe { aethalloc_core::life::start(environ) };
+    cold::set_apart();
     cpp::resolve_cpp();
     foreign::resolve();
 }
