@@ -12,6 +12,7 @@ pub mod front;
 pub mod guard;
 pub mod inspect;
 pub mod life;
+mod missed;
 pub mod pages;
 pub mod rule;
 pub mod space;

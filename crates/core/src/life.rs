@@ -208,6 +208,7 @@ extern "C" fn after_fork_in_child() {
     each_lock(|l| l.reset());
     lock::mark_repaired();
     crate::span::live::reset();
+    pages::reset();
     adopt_dead_threads();
     bell::counted();
     stats::report("fork");

@@ -80,7 +80,7 @@ pub struct Heap {
 /// Regions committed at a time while the heap is small and when it is large.
 const STEPS: [usize; 3] = [32, 8, 1];
 /// Regions of the dirty list that are looked at for a run.
-const PROBES: usize = 4;
+const PROBES: usize = 16;
 
 impl Heap {
     pub const fn new() -> Self {
@@ -269,20 +269,7 @@ impl Heap {
         let k = units.div_ceil(UNITS_PER_REGION);
         self.settle();
         loop {
-            let mut first = None;
-            if self.mask >> UNITS_PER_REGION & 1 != 0 {
-                let mut run = 0;
-                for r in 0..TOP.load(Relaxed) {
-                    let g = shared(r);
-                    let free = g.known.load(Relaxed) && g.word.used() == 0;
-                    run = if free { run + 1 } else { 0 };
-                    if run == k {
-                        first = Some(r + 1 - k);
-                        break;
-                    }
-                }
-            }
-            let first = match first {
+            let first = match self.dirtiest_regions(k) {
                 Some(r) => r,
                 None => self.grow_contiguous(k)?,
             };
@@ -296,6 +283,33 @@ impl Heap {
                 });
             }
         }
+    }
+
+    /// Of all free regions, `k` in a row that hold the most pages: what they hold costs no page faults.
+    fn dirtiest_regions(&mut self, k: usize) -> Option<usize> {
+        if self.mask >> UNITS_PER_REGION & 1 == 0 {
+            return None;
+        }
+        let dirty = |r| shared(r).word.dirty().count_ones() as usize;
+        // A window of `k` free regions slides over all.
+        let (mut free, mut sum) = (0, 0);
+        let mut best: Option<(usize, usize)> = None;
+        for r in 0..TOP.load(Relaxed) {
+            if !shared(r).known.load(Relaxed) || shared(r).word.used() != 0 {
+                (free, sum) = (0, 0);
+                continue;
+            }
+            free += 1;
+            sum += dirty(r);
+            if free > k {
+                // A purger may have taken some since.
+                sum = sum.saturating_sub(dirty(r - k));
+            }
+            if free >= k && best.is_none_or(|(_, most)| sum > most) {
+                best = Some((r + 1 - k, sum));
+            }
+        }
+        best.map(|(first, _)| first)
     }
 
     /// `k` new free regions in a row, counting free ones at the end of the growing arena.

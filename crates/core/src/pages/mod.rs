@@ -9,8 +9,9 @@
 //! Cost: one lock, ~30-60 ns, plus page faults of what is touched first.
 //!
 //! Accounting: `used + dirty <= committed`, in units. Without a support thread `dirty` is at most
-//! `policy::retained_limit` of `used`, enforced by the frees themselves ([`give`]). With one, used and dirty together may
-//! reach what was used lately, and it gives back what demand does not ask for ([`purge::excess`]).
+//! `policy::retained_limit` of `used`, enforced by the frees themselves ([`give`]), and more only after memory given back was
+//! missed (`missed`). With one, used and dirty together may reach what was used lately and a quarter, and it gives back what
+//! demand does not ask for ([`purge::excess`]).
 
 mod heap;
 pub mod inspect;
@@ -18,6 +19,7 @@ pub mod purge;
 mod region;
 
 use crate::bell;
+use crate::missed::Missed;
 use crate::sync::{AtomicUsize, Ordering::*};
 use aethalloc_base::options::Key;
 use aethalloc_base::policy;
@@ -34,8 +36,18 @@ static LOCK: Lock = Lock::new();
 
 /// Units in use, kept beside the heap so that policies read it without the lock.
 static USED: AtomicUsize = AtomicUsize::new(0);
+/// Units taken since the start.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 /// The most units in use since the support thread last looked.
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// What was given back and needed again, where no support thread watches.
+static MISSED: Missed = Missed::new();
+
+/// A fork's child: no other thread is about to give anything back.
+pub fn reset() {
+    MISSED.reset();
+}
 
 /// The page heap's lock (the fork handlers take it).
 pub fn lock() -> &'static Lock {
@@ -69,6 +81,7 @@ pub fn take(units: usize) -> Option<Run> {
 }
 
 fn count_used(units: usize) {
+    TAKEN.fetch_add(units, Relaxed);
     let used = USED.fetch_add(units, Relaxed) + units;
     if used > PEAK.load(Relaxed) {
         PEAK.store(used, Relaxed);
@@ -79,16 +92,33 @@ fn count_used(units: usize) {
 pub fn give(run: Run) {
     USED.fetch_sub(run.units, Relaxed);
     let mut run = run;
+    let more = if run.clean { 0 } else { run.units };
+    let allowed = allowed_units(dirty_units() + more);
+    let mut freed = 0;
     // A run as large as a region goes back to the system first when it would break the bound on its own.
-    if run.units >= UNITS_PER_REGION && !run.clean && run.units + dirty_units() > allowed_units() {
-        let _ = purge::discard(run.first, run.units).map(|()| run.clean = true);
+    if more >= UNITS_PER_REGION
+        && more + dirty_units() > allowed
+        && purge::discard(run.first, run.units).is_some()
+    {
+        run.clean = true;
+        freed = run.units;
     }
     with(|h| h.give(run.first, run.units, !run.clean));
     let dirty = dirty_units();
-    if dirty > allowed_units() {
-        purge::to(limit_units() / 2);
+    if dirty > allowed {
+        let limit = limit_units();
+        // Well below, so that the next free does not come here again; but what demand asks for stays.
+        let target = if allowed > limit {
+            allowed / 8 * 7
+        } else {
+            limit / 2
+        };
+        freed += purge::to(target) / UNIT;
     } else if dirty * UNIT > policy::SETTLED {
         bell::ring();
+    }
+    if freed > 0 {
+        MISSED.gave(freed, USED.load(Relaxed) + dirty_units());
     }
 }
 
@@ -127,13 +157,36 @@ pub fn limit_units() -> usize {
     ) / UNIT
 }
 
-/// Most dirty units that a free leaves, now.
-fn allowed_units() -> usize {
-    let lately = match bell::allowed() {
-        0 => 0,
-        n => n.max(PEAK.load(Relaxed)),
+/// Most dirty units that a free which would leave `dirty` of them leaves, now.
+fn allowed_units(dirty: usize) -> usize {
+    let (limit, used) = (limit_units(), USED.load(Relaxed));
+    if dirty <= limit {
+        return limit;
+    }
+    let demand = match bell::allowed() {
+        0 => match MISSED.keep(take_peak(), used) {
+            Some(units) => with_scatter(used + units).saturating_sub(used),
+            None => dirty, // another thread is about to do what is needed
+        },
+        n => with_scatter(n.max(PEAK.load(Relaxed))).saturating_sub(used),
     };
-    limit_units().max(lately.saturating_sub(USED.load(Relaxed)))
+    limit.max(demand)
+}
+
+/// What `units` of demand need while memory is taken and given: free runs lie scattered, and a long one may not be found
+/// among them.
+fn with_scatter(units: usize) -> usize {
+    units + scatter(units)
+}
+
+/// The part of that beyond the demand itself.
+pub fn scatter(units: usize) -> usize {
+    units / 4
+}
+
+/// Units taken since the start (wraps).
+pub fn taken_units() -> usize {
+    TAKEN.load(Relaxed)
 }
 
 /// Free units that still hold pages.

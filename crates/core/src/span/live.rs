@@ -3,12 +3,14 @@
 //! Free runs are bounded by the page heap; free blocks inside slabs that are in use are not, and when a program drops
 //! most of what it held, most pages of such slabs may be empty. So the frees themselves watch the sum: when it has
 //! fallen by `FALL` bytes and a quarter since its last peak, the freeing thread purges the empty pages of all slabs,
-//! once. Where a support thread looks, it does, a little later. A program in a steady state causes no sweep.
+//! once, unless what earlier sweeps gave back was missed (`missed`). Where a support thread looks, it does, a little later.
+//! A program in a steady state causes no sweep.
 //!
 //! Cost: threads gather their bytes and change the shared sum once for every `SHARE` of them.
 
 use crate::bell;
 use crate::config;
+use crate::missed::Missed;
 use crate::sync::{AtomicBool, AtomicIsize, AtomicU64, Ordering::*};
 use aethalloc_base::options::Key;
 
@@ -16,7 +18,11 @@ use aethalloc_base::options::Key;
 const FALL: isize = 8 << 20;
 
 static LIVE: AtomicIsize = AtomicIsize::new(0);
+/// The most since somebody last looked, and since the last sweep before that.
 static PEAK: AtomicIsize = AtomicIsize::new(0);
+static HIGH: AtomicIsize = AtomicIsize::new(0);
+/// What a sweep gave back and was needed again.
+static MISSED: Missed = Missed::new();
 static SWEEPING: AtomicBool = AtomicBool::new(false);
 
 /// Bytes that a thread gathers before it changes the shared sum.
@@ -45,8 +51,11 @@ pub fn change(bytes: isize) {
     let peak = PEAK.load(Relaxed);
     if live > peak {
         PEAK.store(live, Relaxed);
-    } else if bytes < 0 && live.max(0) + (peak / 4).max(FALL) < peak {
-        fallen(live.max(0));
+    } else if bytes < 0 {
+        let high = peak.max(HIGH.load(Relaxed));
+        if live.max(0) + (high / 4).max(FALL) < high {
+            fallen(live.max(0));
+        }
     }
 }
 
@@ -56,8 +65,16 @@ fn fallen(live: isize) {
     if bell::is_served() && config::get(Key::support_sweep) != 0 {
         bell::ring(); // the support thread sweeps
     } else if !SWEEPING.swap(true, Relaxed) {
-        PEAK.store(live, Relaxed);
-        super::purge::all();
+        let peak = PEAK.swap(live, Relaxed).max(0);
+        let high = HIGH.load(Relaxed).max(peak);
+        let fall = (high - live) as usize;
+        let keep = MISSED.keep(peak as usize, live as usize);
+        if keep.is_some_and(|keep| keep <= fall / 2) {
+            HIGH.store(live, Relaxed);
+            MISSED.gave(super::purge::all(), live as usize);
+        } else {
+            HIGH.store(high, Relaxed);
+        }
         SWEEPING.store(false, Relaxed);
     }
 }
@@ -69,12 +86,14 @@ pub fn bytes() -> usize {
 
 /// The most bytes that were out since the last call.
 pub fn take_peak() -> usize {
+    HIGH.store(0, Relaxed);
     PEAK.swap(LIVE.load(Relaxed), Relaxed).max(0) as usize
 }
 
 /// A fork's child: no sweep is under way here.
 pub fn reset() {
     SWEEPING.store(false, Relaxed);
+    MISSED.reset();
 }
 
 /// What threads that ended had counted.

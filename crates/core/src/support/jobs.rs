@@ -40,6 +40,10 @@ impl Seen {
 pub struct Jobs {
     slot_ms: u64,
     runs: Demand,
+    /// Units taken per slot: how much is going on.
+    turnover: Demand,
+    /// A slot, and the units taken when it was first looked at.
+    taken: (u64, usize),
     slabs: Fall,
     seen: Seen,
     /// Slot in which something changed last.
@@ -51,6 +55,8 @@ impl Jobs {
         Jobs {
             slot_ms: 1,
             runs: Demand::new(0),
+            turnover: Demand::new(0),
+            taken: (0, 0),
             slabs: Fall::new(0),
             seen: Seen {
                 used: 0,
@@ -110,11 +116,19 @@ impl Jobs {
         pages::set_stamp(stamp);
         let (peak, used) = (pages::take_peak(), pages::used_units());
         self.runs.note(slot, peak);
+        let taken = pages::taken_units();
+        self.turnover.note(slot, taken.wrapping_sub(self.taken.1));
+        if slot != self.taken.0 {
+            self.taken = (slot, taken);
+        }
         if config::get(Key::support_purge) == 0 {
             return;
         }
         s.allowed.store(self.runs.recent_peak() + SETTLED, Relaxed);
-        let target = self.runs.keep(used).max(SETTLED);
+        // What scattered runs make necessary, as long as runs are taken.
+        let keep = self.runs.keep(used);
+        let scatter = pages::scatter(used + keep).min(self.turnover.keep(0));
+        let target = (keep + scatter).max(SETTLED);
         if pages::dirty_units() > target {
             let freed = pages::purge::excess(target, stamp) / UNIT;
             self.runs.gave(freed, used + pages::dirty_units());
