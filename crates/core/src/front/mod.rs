@@ -49,7 +49,7 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
         let Some(_inside) = Inside::enter(me()) else {
             return spare::allocate(size, align, false);
         };
-        let p = Hardened::allocate_aligned(size, align);
+        let p = small::allocate_hardened(me(), size, align);
         if !p.is_null() {
             return p;
         }

@@ -1,8 +1,8 @@
 //! The slow paths of small sizes, and what a freed address turns out to be.
 
 use super::{large, later, spare};
-use crate::foreign;
 use crate::guard::hardened::Hardened;
+use crate::guard::hardened::magazine::Magazines;
 use crate::guard::sampled::{Record, Sampled};
 use crate::guard::{self, Objects};
 use crate::space::entry::{self, Kind};
@@ -15,7 +15,9 @@ use crate::thread::inside::Inside;
 use crate::thread::tls::Tls;
 use crate::thread::{cold, stock};
 use crate::violation::{self, Verb};
+use crate::{config, foreign};
 use aethalloc_base::class::{self, Class, SMALL_MAX};
+use aethalloc_base::options::Key;
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 use core::ptr::null_mut;
 
@@ -33,7 +35,7 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
 #[inline]
 fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
     if guard::is_hardened() && Hardened::serves(size) {
-        return Hardened::allocate(size, false);
+        return allocate_hardened(t, size, GRANULE);
     }
     if size > SMALL_MAX {
         return large::allocate(size, UNIT, false);
@@ -72,6 +74,26 @@ fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
         return refill(cache, bins, c);
     }
     cold::alloc(cache, c)
+}
+
+/// A hardened object; null if no class serves it. Inside.
+pub fn allocate_hardened(t: Tls, size: usize, align: usize) -> *mut u8 {
+    if !crate::space::ready() {
+        return null_mut();
+    }
+    with_magazines(t, |m| Hardened::allocate_from(m, size, align))
+}
+
+/// Runs `f` with what the calling thread has of hardened blocks, if it has. Inside.
+fn with_magazines<R>(t: Tls, f: impl FnOnce(Option<&mut Magazines>) -> R) -> R {
+    let Some(cache) = cache::current(t) else {
+        return f(None);
+    };
+    if config::get(Key::cache) == 0 {
+        return f(None);
+    }
+    // SAFETY: the calling thread's place; the borrow ends with `f`.
+    f(unsafe { Magazines::of(&mut cache.magazines) })
 }
 
 /// As [`bins::refill`]; the sampling learns how many allocations will pass before the next one.
@@ -157,7 +179,9 @@ fn end(p: usize, size: Option<usize>) {
             }
         }
         Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, size),
-        Some((_, Kind::Hardened { slab, .. })) => Hardened::deallocate(slab, p, size),
+        Some((_, Kind::Hardened { slab, .. })) => {
+            with_magazines(cache::me(), |m| Hardened::deallocate_to(m, slab, p, size))
+        }
         Some((unit, _)) => nothing_here(Verb::Free, p, unit),
         None => {}
     }

@@ -7,6 +7,7 @@
 use super::bins::{self, Bins};
 use super::inside::Inside;
 use super::tls::{Life, Tls, tls};
+use crate::guard::hardened::magazine::Magazines;
 use crate::space::pool;
 use crate::span::live;
 use crate::span::owners::{self, Owner};
@@ -40,6 +41,8 @@ pub struct Cache {
     pub tls: AtomicPtr<u8>,
     /// Bins of a busy thread.
     pub bins: AtomicPtr<Bins>,
+    /// Hardened blocks, under that profile; null before the first.
+    pub magazines: *mut Magazines,
     /// Bytes taken from slabs less bytes freed, not yet reported (`live::settle`).
     pub unsettled: isize,
     /// Blocks taken from slabs since the start.

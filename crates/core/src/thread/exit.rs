@@ -5,6 +5,7 @@ use super::cache::Cache;
 use super::cold;
 use super::inside::Inside;
 use super::tls::{Life, Tls};
+use crate::guard::hardened::magazine::Magazines;
 use crate::space::pool;
 use crate::span::owners;
 use crate::span::{central, live};
@@ -64,6 +65,9 @@ pub fn abandon(cache: &'static mut Cache) {
     let bins = cache.bins.load(Relaxed);
     // SAFETY: unregistered: nobody else reaches them; each came from its pool.
     unsafe {
+        if !cache.magazines.is_null() {
+            Magazines::end(cache.magazines);
+        }
         if !bins.is_null() {
             pool::give(Bins::POOL, bins.cast());
         }
@@ -79,6 +83,20 @@ pub fn drain(cache: &mut Cache) {
     }
     for c in class::FIRST..cache.stash.len() {
         cold::unstash(cache, c);
+    }
+}
+
+/// The process ends: what the calling thread counted is told.
+pub fn settle_counts() {
+    let t = super::cache::me();
+    if t.life() != Life::Live {
+        return;
+    }
+    // SAFETY: a live thread's cache, and its magazines, are its own.
+    unsafe {
+        if let Some(magazines) = (*t.cache()).magazines.as_mut() {
+            magazines.settle();
+        }
     }
 }
 

@@ -2,60 +2,59 @@
 //!
 //! ```text
 //! | object, n bytes | filler … | canary, 8 bytes |      block
-//! canary: | 8: as filler | 16: n, masked | 40: keyed sum of address and n |     lowest byte first
+//! canary: | 8: as filler | 16: n | 16: n | 16: n | 8: 0 |, all but the lowest byte masked by what depends on the address
 //! ```
-//! Filler and canary depend on the address and on a secret, so that one block's do not fit another. They are never zero, text or -1: such
-//! a byte written just behind the object always shows, another in at least 62 of 64 cases.
+//! The mask depends on the address and on a secret, so that one block's canary does not fit another. The filler is never zero, text or -1:
+//! such a byte written just behind the object always shows, another in at least 62 of 64 cases. A byte of the canary that changes its value always shows.
 
 use crate::sync::{AtomicU64, Ordering::*};
 
 /// Bytes that every block has beyond its object, at least.
 pub const BYTES: usize = 8;
 
-static SECRET: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+/// For the mask, its multiplier, and the filler.
+static SECRET: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 /// Chooses the process's secret.
-#[cold]
 pub fn start() {
-    for s in &SECRET {
-        s.store(aethalloc_sys::process::random(), Relaxed);
-    }
-}
-
-#[cold]
-fn mix(mut v: u64) -> u64 {
-    v = (v ^ v >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    v = (v ^ v >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    v ^ v >> 31
-}
-
-/// Everything that depends on the address alone.
-#[cold]
-fn key(p: *mut u8) -> u64 {
-    mix(p.addr() as u64 ^ SECRET[0].load(Relaxed))
+    use aethalloc_sys::process::random;
+    SECRET[0].store(random(), Relaxed);
+    SECRET[1].store(random() | 1, Relaxed);
+    let filler = odd_byte(random()) as u64 * 0x0101_0101_0101_0101;
+    SECRET[2].store(filler, Relaxed);
 }
 
 /// A byte that programs seldom write by mistake: not zero, not text, not -1.
-#[cold]
 fn odd_byte(v: u64) -> u8 {
     let b = v as u8 | 0x81;
     if b == 0xff { 0x81 } else { b }
 }
 
-#[cold]
-fn filler(key: u64) -> u8 {
-    odd_byte(key >> 48)
+/// A word of filler.
+#[inline]
+fn filler() -> u64 {
+    SECRET[2].load(Relaxed)
 }
 
-#[cold]
-fn canary(key: u64, n: usize) -> u64 {
-    let first = odd_byte(key >> 56) as u64;
-    let size = (n as u64 ^ key >> 8) & 0xffff;
-    let sum = mix(key ^ SECRET[1].load(Relaxed) ^ (n as u64) << 17) >> 24;
-    first | size << 8 | sum << 24
+/// The mask of the block at `p`; its lowest byte is the filler's.
+#[inline]
+fn mask(p: *mut u8) -> u64 {
+    let v = (p.addr() as u64 ^ SECRET[0].load(Relaxed)).wrapping_mul(SECRET[1].load(Relaxed));
+    (v ^ v >> 31) & !0xff | filler() & 0xff
 }
 
-#[cold]
+/// The canary of an object of `n` bytes, before it is masked: `n` three times.
+#[inline]
+fn canary(n: usize) -> u64 {
+    (n as u64).wrapping_mul(1 << 8 | 1 << 24 | 1 << 40)
+}
+
+/// Of the word that the object's end lies in, the bytes that are the object's.
+#[inline]
+fn own_bytes(n: usize) -> u64 {
+    (1 << (n % 8 * 8)) - 1
+}
+
 fn place(p: *mut u8, block: usize) -> *mut u64 {
     p.wrapping_add(block - BYTES).cast()
 }
@@ -64,13 +63,24 @@ fn place(p: *mut u8, block: usize) -> *mut u64 {
 ///
 /// # Safety
 /// The block is the caller's; `n + BYTES <= block`, a multiple of 16.
-#[cold]
+#[inline]
 pub unsafe fn write(p: *mut u8, block: usize, n: usize) {
-    let key = key(p);
+    let (filler, own) = (filler(), own_bytes(n));
+    let words = p.cast::<u64>();
+    let last = (block - BYTES) / 8;
     // SAFETY: the caller's promise.
     unsafe {
-        p.add(n).write_bytes(filler(key), block - BYTES - n);
-        place(p, block).write(canary(key, n));
+        let mut w = n / 8;
+        if w < last {
+            let word = words.add(w);
+            word.write(word.read() & own | filler & !own);
+            w += 1;
+        }
+        while w < last {
+            words.add(w).write(filler);
+            w += 1;
+        }
+        words.add(last).write(canary(n) ^ mask(p));
     }
 }
 
@@ -87,47 +97,102 @@ pub struct Damage {
 ///
 /// # Safety
 /// A block of `block` bytes that [`write()`] marked lies at `p`.
-#[cold]
+#[inline]
 pub unsafe fn check(p: *mut u8, block: usize) -> Result<usize, Damage> {
-    let key = key(p);
-    // SAFETY: the caller's promise.
-    let found = unsafe { place(p, block).read_volatile() };
-    let n = ((found >> 8 ^ key >> 8) & 0xffff) as usize;
-    let changed = found ^ canary(key, n);
-    // The size and its sum agree: it can be believed.
-    let known = n + BYTES <= block && changed >> 8 == 0;
-    let size = if known { n } else { block };
-    let filler = filler(key);
-    // SAFETY: inside the block.
-    let intact = |at: usize| unsafe { p.add(at).read_volatile() } == filler;
-    if known && let Some(at) = (n..block - BYTES).find(|at| !intact(*at)) {
-        return Err(Damage { size, at });
+    // SAFETY: the caller's promise, for all calls here.
+    unsafe {
+        let found = place(p, block).read_volatile() ^ mask(p);
+        let n = (found >> 8 & 0xffff) as usize;
+        if found != canary(n) || n > block - BYTES {
+            return Err(damage(p, block, found));
+        }
+        let (filler, words) = (filler(), p.cast::<u64>());
+        let mut foreign = !own_bytes(n);
+        for w in n / 8..(block - BYTES) / 8 {
+            if (words.add(w).read_volatile() ^ filler) & foreign != 0 {
+                return Err(damage(p, block, found));
+            }
+            foreign = u64::MAX;
+        }
+        Ok(n)
     }
-    if changed != 0 {
-        let at = block - BYTES
-            + if known {
-                0
-            } else {
-                changed.trailing_zeros() as usize / 8
-            };
-        return Err(Damage { size, at });
+}
+
+/// What was changed in a block whose canary, unmasked, reads `found`.
+///
+/// # Safety
+/// As [`check`].
+#[cold]
+#[inline(never)]
+unsafe fn damage(p: *mut u8, block: usize, found: u64) -> Damage {
+    // Two of three agree.
+    let size = |at: u32| (found >> at & 0xffff) as usize;
+    let n = if size(8) == size(24) || size(8) == size(40) {
+        size(8)
+    } else {
+        size(24)
+    };
+    let end = block - BYTES;
+    let known = n <= end && (n == size(24) || n == size(40));
+    let byte = filler() as u8;
+    if known {
+        // SAFETY: inside the block.
+        let intact = |at: usize| unsafe { p.add(at).read_volatile() } == byte;
+        if let Some(at) = (n..end).find(|at| !intact(*at)) {
+            return Damage { size: n, at };
+        }
+        let changed = found ^ canary(n);
+        let at = end + changed.trailing_zeros() as usize / 8;
+        return Damage { size: n, at };
     }
-    Ok(n)
+    Damage {
+        size: block,
+        at: end,
+    }
 }
 
 /// The offset of the first byte of a free block that is not zero.
 ///
 /// # Safety
 /// A block of `block` bytes, a multiple of 16, at a multiple of 16, lies at `p`.
-#[cold]
 pub unsafe fn first_used(p: *mut u8, block: usize) -> Option<usize> {
     let words = p.cast::<u64>();
-    for w in 0..block / 8 {
-        // SAFETY: inside the block.
-        let word = unsafe { words.add(w).read_volatile() };
-        if word != 0 {
-            return Some(w * 8 + word.to_le().trailing_zeros() as usize / 8);
+    // SAFETY: inside the block, for all words here.
+    let word = |w: usize| unsafe { words.add(w).read_volatile() };
+    let (mut w, end) = (0, block / 8);
+    while w + 8 <= end {
+        let first = word(w) | word(w + 1) | word(w + 2) | word(w + 3);
+        if first | word(w + 4) | word(w + 5) | word(w + 6) | word(w + 7) != 0 {
+            break;
         }
+        w += 8;
+    }
+    while w < end {
+        let (low, high) = (word(w), word(w + 1));
+        if low | high != 0 {
+            let (w, found) = if low != 0 { (w, low) } else { (w + 1, high) };
+            return Some(w * 8 + found.trailing_zeros() as usize / 8);
+        }
+        w += 2;
     }
     None
+}
+
+/// Makes a block of `block` bytes zero.
+///
+/// # Safety
+/// As [`first_used`]; the block is the caller's.
+#[inline]
+pub unsafe fn clear(p: *mut u8, block: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if block > 128 {
+            return p.write_bytes(0, block);
+        }
+        // Volatile, so that it stays the few stores that it is.
+        let words = p.cast::<[u64; 2]>();
+        for w in 0..block / 16 {
+            words.add(w).write_volatile([0, 0]);
+        }
+    }
 }

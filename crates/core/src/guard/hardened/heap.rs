@@ -1,27 +1,26 @@
-//! The slabs of hardened objects: slots in random order, a guard behind each slab, freed blocks kept back for a while.
+//! The slabs of hardened objects: slots in random order, a guard behind each slab.
 //!
 //! ```text
-//! heap (one for each class, four times: threads are spread over them)
-//!   partial -> slab -> slab …           quarantine: ring of freed blocks, oldest leaves first
+//! heap (one for each class, four times: threads are spread over them): partial -> slab -> slab …
 //! slab, one unit: | block | block | …… | not opened yet | guard page |
 //! ```
 //! A slab's blocks are opened page by page: a free one among the opened is chosen at random, so that few pages are touched.
 //!
 //! # Roles
-//! The heap's lock guards lists, bits, counts and the ring. State bytes are atomic: whoever moves one from LIVE owns
-//! the block's end.
+//! The heap's lock guards lists, bits and counts. State bytes are atomic: whoever moves one from LIVE owns the block's end.
 //!
 //! # States of a block
 //! ```text
-//! NEW --take--> BUSY --hand out--> LIVE --free wins--> BUSY --zeroed--> FREED --take--> BUSY …
+//! NEW --hand out--> LIVE --free wins--> BUSY --zeroed--> FREED --hand out--> LIVE …
 //! ```
-//! A block that is NEW or FREED is all zero: [`Heap::take`]'s caller checks that.
+//! A block that is NEW or FREED is all zero, and in its slab, in a thread's magazines (`magazine`) or between them: who hands it
+//! out checks that.
 
 use super::super::{COUNTS, count, pages};
 use crate::pages::{Run, give, take};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
-use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, Class};
 use aethalloc_base::units::UNIT;
 use aethalloc_sys::lock::Lock;
@@ -37,7 +36,6 @@ pub const BUSY: u8 = 2;
 pub const FREED: u8 = 3;
 
 const SHARDS: usize = 4;
-const RING: usize = 224;
 
 /// What describes a slab.
 #[repr(C, align(64))]
@@ -56,6 +54,10 @@ pub struct Slab {
     free: AtomicU32,
     guarded: AtomicU8,
     listed: AtomicU8,
+    /// Where the states begin, from the slab's start.
+    states: AtomicU16,
+    /// Bytes of a block.
+    size: AtomicU32,
 }
 const HEAD: usize = 64;
 const _: () = assert!(size_of::<Slab>() == HEAD);
@@ -88,90 +90,117 @@ static POOLS: [u8; class::COUNT] = {
 
 impl Slab {
     /// The slab that an entry leads to.
-    #[cold]
     pub fn at(offset: usize) -> &'static Slab {
         let p = meta::base().wrapping_add(offset).cast::<Slab>();
         // SAFETY: an entry leads to a slab; metadata stays mapped for ever and every field is atomic.
         unsafe { &*p }
     }
     /// Its class.
-    #[cold]
     pub fn class(&self) -> Class {
         self.class.load(Relaxed) as usize
     }
-    #[cold]
     fn opened(&self) -> usize {
         self.opened.load(Relaxed) as usize
     }
     /// Blocks that it has room for.
-    #[cold]
     pub fn limit(&self) -> usize {
         self.limit.load(Relaxed) as usize
     }
     /// Whether its last page is a guard.
-    #[cold]
     pub fn is_guarded(&self) -> bool {
         self.guarded.load(Relaxed) != 0
     }
     /// Where its blocks begin.
-    #[cold]
     pub fn start(&self) -> *mut u8 {
         space::address_of(self.unit.load(Relaxed) as usize)
     }
     /// Its heap.
-    #[cold]
     pub fn heap(&self) -> &'static Heap {
         // SAFETY: set before the slab is published; heaps stay for ever.
         unsafe { &*self.heap.load(Relaxed) }
     }
     /// The number of the block that begins at `p`.
-    #[cold]
     pub fn block_at(&self, p: usize) -> Option<usize> {
-        let (offset, size) = (p % UNIT, size(self.class()));
-        let i = offset / size;
-        (offset.is_multiple_of(size) && i < self.limit()).then_some(i)
+        let reciprocal = *class::RECIPROCALS.get(self.class())?;
+        let product = (p % UNIT) as u64 * reciprocal as u64;
+        let i = (product >> 32) as usize;
+        // Exact only at a block's start, as in the fast path of `free`.
+        ((product as u32) < reciprocal && i < self.limit()).then_some(i)
+    }
+    /// Bytes of a block.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.size.load(Relaxed) as usize
     }
     /// The address of block `i`.
-    #[cold]
+    #[inline]
     pub fn block(&self, i: usize) -> *mut u8 {
-        self.start().wrapping_add(i * size(self.class()))
+        self.start().wrapping_add(i * self.size())
     }
+    /// Blocks that are LIVE, by a caller without the lock: the slab may be gone, and something else be here.
     #[cold]
+    pub fn live_count(&self, c: Class) -> usize {
+        let states = self.after_head(words(c) * 8).cast::<AtomicU8>();
+        (0..per_unit(c))
+            // SAFETY: inside a place of the class's pool, whatever it is now.
+            .filter(|i| unsafe { (*states.add(*i)).load(Relaxed) } == LIVE)
+            .count()
+    }
     fn after_head(&self, at: usize) -> *mut u8 {
         core::ptr::from_ref(self)
             .cast::<u8>()
             .cast_mut()
             .wrapping_add(HEAD + at)
     }
-    #[cold]
     fn word(&self, w: usize) -> &AtomicU64 {
         // SAFETY: `w` is below the class's words, for which the pool place has room; the pointer keeps the metadata's
         // provenance through `Slab::at`.
         unsafe { &*self.after_head(w * 8).cast() }
     }
     /// State of block `i`.
-    #[cold]
+    #[inline]
     pub fn state(&self, i: usize) -> &AtomicU8 {
-        let at = words(self.class()) * 8 + i;
+        let at = self.states.load(Relaxed) as usize + i;
+        let p = core::ptr::from_ref(self).cast::<u8>().wrapping_add(at);
         // SAFETY: as in `word`.
-        unsafe { &*self.after_head(at).cast() }
+        unsafe { &*p.cast() }
     }
 }
 
-/// The slabs of one class, and its quarantine.
+/// A block: its slab and its number there.
+///
+/// `| slab, offset in the metadata | number, 16 bits |`
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Block(u64);
+
+impl Block {
+    /// None: a place that nothing was put into.
+    pub const NONE: Block = Block(0);
+
+    /// Block `i` of `slab`.
+    pub fn new(slab: &Slab, i: usize) -> Block {
+        let offset = core::ptr::from_ref(slab).addr() - meta::base().addr();
+        Block((offset as u64) << 16 | i as u64)
+    }
+    /// Its slab.
+    pub fn slab(self) -> &'static Slab {
+        Slab::at((self.0 >> 16) as usize)
+    }
+    /// Its number.
+    pub fn number(self) -> usize {
+        self.0 as usize & 0xffff
+    }
+}
+
+/// The slabs of one class.
 #[repr(C)]
 pub struct Heap {
     /// Zero, as in [`Slab`].
     _no_claim: u64,
-    /// Guards everything here and the lists, bits and counts of the slabs.
+    /// Guards everything here, and the lists, bits and counts of the slabs.
     pub lock: Lock,
-    ring_used: AtomicU32,
-    ring_at: AtomicU32,
-    /// Blocks handed out.
-    pub live: AtomicUsize,
     random: AtomicU64,
     partial: AtomicPtr<Slab>,
-    ring: [AtomicUsize; RING],
 }
 const POOL: usize = pool::pool_for(size_of::<Heap>());
 
@@ -223,7 +252,6 @@ pub fn of(c: Class) -> Option<&'static Heap> {
 
 impl Heap {
     /// A number for choosing slots; under the lock.
-    #[cold]
     fn random(&self) -> u64 {
         let mut v = self.random.load(Relaxed);
         v ^= v << 13;
@@ -233,23 +261,30 @@ impl Heap {
         v.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// A block of class `c`, BUSY: the caller's to check and to hand out.
+    /// Fills `into` with random free blocks of class `c`, as they were left: NEW or FREED. Returns how many there were memory for.
     #[cold]
-    pub fn take(&'static self, c: Class) -> Option<(&'static Slab, usize)> {
+    pub fn take(&'static self, c: Class, into: &mut [Block]) -> usize {
+        let mut n = 0;
         loop {
             {
                 let _held = self.lock.take();
-                let p = self.partial.load(Relaxed);
-                if !p.is_null() {
+                while let Some(slot) = into.get_mut(n) {
+                    let p = self.partial.load(Relaxed);
+                    if p.is_null() {
+                        break;
+                    }
                     // SAFETY: a listed slab lives while the lock is held.
                     let slab = unsafe { &*p };
-                    let i = self.choose(c, slab);
-                    slab.state(i).store(BUSY, Relaxed);
-                    self.live.fetch_add(1, Relaxed);
-                    return Some((slab, i));
+                    *slot = Block::new(slab, self.choose(c, slab));
+                    n += 1;
                 }
             }
-            let slab = self.fresh(c)?;
+            if n > 0 || into.is_empty() {
+                return n;
+            }
+            let Some(slab) = self.fresh(c) else {
+                return 0;
+            };
             let _held = self.lock.take();
             self.link(slab);
         }
@@ -286,45 +321,12 @@ impl Heap {
         w * 64 + b as usize
     }
 
-    /// Takes a zeroed block, FREED, into the quarantine; the oldest one goes back to its slab when there are too many.
+    /// Puts a free block back into its slab; the slab, unlisted, if that is empty now. Under the lock.
     #[cold]
-    pub fn keep(&'static self, slab: &'static Slab, i: usize, most: usize) {
-        count(&COUNTS.quarantined);
-        let p = slab.block(i).addr();
-        let empty = {
-            let _held = self.lock.take();
-            self.live.fetch_sub(1, Relaxed);
-            let room = most.clamp(1, RING);
-            let (used, at) = (
-                self.ring_used.load(Relaxed) as usize,
-                self.ring_at.load(Relaxed) as usize,
-            );
-            let Some(slot) = self.ring.get(at) else {
-                return;
-            };
-            let old = slot.swap(p, Relaxed);
-            self.ring_at.store(((at + 1) % room) as u32, Relaxed);
-            if used < room {
-                self.ring_used.store(used as u32 + 1, Relaxed);
-                return;
-            }
-            self.put(old)
-        };
-        if let Some(slab) = empty {
-            release(slab);
-        }
-    }
-
-    /// Puts a block of the quarantine back into its slab; the slab, unlisted, if that is empty now. Under the lock.
-    #[cold]
-    fn put(&self, p: usize) -> Option<&'static Slab> {
-        let Kind::Hardened { slab, .. } = entry::load(space::unit_of(p)?) else {
-            return None;
-        };
-        let slab = Slab::at(slab);
-        let i = slab.block_at(p)?;
+    fn put(&self, slab: &'static Slab, i: usize) -> Option<&'static Slab> {
         slab.word(i / 64).fetch_or(1 << (i % 64), Relaxed);
-        let free = slab.free.fetch_add(1, Relaxed) + 1;
+        let free = slab.free.load(Relaxed) + 1;
+        slab.free.store(free, Relaxed);
         if slab.listed.load(Relaxed) == 0 {
             self.link(slab);
         }
@@ -405,6 +407,8 @@ impl Heap {
         slab.class.store(c as u32, Relaxed);
         slab.limit.store((room / size(c)) as u32, Relaxed);
         slab.guarded.store(guarded as u8, Relaxed);
+        slab.states.store((HEAD + words(c) * 8) as u16, Relaxed);
+        slab.size.store(size(c) as u32, Relaxed);
         entry::store(
             run.first,
             Kind::Hardened {
@@ -413,6 +417,28 @@ impl Heap {
             },
         );
         Some(slab)
+    }
+}
+
+/// Puts free blocks back into their slabs.
+#[cold]
+pub fn put(blocks: &[Block]) {
+    let mut rest = blocks.iter().peekable();
+    while let Some(first) = rest.peek() {
+        let heap = first.slab().heap();
+        let mut empty = None;
+        {
+            let _held = heap.lock.take();
+            while let Some(block) = rest.next_if(|b| core::ptr::eq(b.slab().heap(), heap)) {
+                empty = heap.put(block.slab(), block.number());
+                if empty.is_some() {
+                    break;
+                }
+            }
+        }
+        if let Some(slab) = empty {
+            release(slab);
+        }
     }
 }
 
@@ -431,8 +457,7 @@ fn release(slab: &'static Slab) {
         if slab.guarded.load(Relaxed) == 0 || pages::take_off(at.add(UNIT - page), page, 1) {
             give(run);
         }
-        let pool = POOLS.get(slab.class.load(Relaxed) as usize);
-        let pool = pool.copied().unwrap_or(0) as usize;
+        let pool = POOLS.get(slab.class()).copied().unwrap_or(0) as usize;
         pool::give(pool, core::ptr::from_ref(slab).cast::<u8>().cast_mut());
     }
 }

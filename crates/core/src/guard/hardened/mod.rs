@@ -9,26 +9,30 @@
 //! | another size given to a sized free | at once |
 //!
 //! ```text
-//! allocate: heap::take (random slot) -> all zero? -> canary -> LIVE
-//! free:     LIVE -> BUSY (a second free ends here) -> canary? -> zero -> FREED -> quarantine (oldest goes to its slab)
+//! allocate: magazine (random block) -> all zero? -> canary -> LIVE
+//! free:     LIVE -> BUSY (a second free ends here) -> canary? -> zero -> FREED -> quarantine of the thread
 //! ```
+//! What a thread has is in [`magazine`]; slabs are in [`heap`].
 //! The allocator below is unchanged and asked for nothing but runs: hardened slabs are of a kind of their own in the page
 //! map, so that every fast path leaves by its slow exit. Large objects are `sampled` ones, all of them.
 //!
-//! Cost: one lock of a class and shard for each allocation and free, and a pass over the block at each.
+//! Cost: a pass over the block at each allocation and each free, a locked instruction at each free while there are several threads,
+//! and a lock for some twelve blocks now and then.
 
 mod canary;
 pub mod heap;
+pub mod magazine;
 
 use super::{COUNTS, Objects, count};
-use crate::config;
 use crate::space::entry::{self, Kind};
+use crate::span::owners;
 use crate::sync::Ordering::*;
 use crate::violation::{self, Verb};
-use aethalloc_base::class::{self, Class};
-use aethalloc_base::options::Key;
+use aethalloc_base::class;
+use aethalloc_base::units::GRANULE;
 use core::ptr::null_mut;
-use heap::{BUSY, FREED, LIVE, NEW, Slab};
+use heap::{BUSY, Block, FREED, LIVE, NEW, Slab};
+use magazine::Magazines;
 
 pub use canary::start;
 
@@ -36,22 +40,36 @@ pub use canary::start;
 pub struct Hardened;
 
 impl Hardened {
-    /// As `allocate`, at a multiple of `align`, at most a page; null if no class serves that.
+    /// As `allocate`, at a multiple of `align`, at most a page, from the calling thread's magazines, if it may use them; null if no
+    /// class serves that.
     #[cold]
-    pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
+    pub fn allocate_from(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
         let Some(whole) = size.checked_add(canary::BYTES) else {
             return null_mut();
         };
-        let c = class::class_of_aligned(whole, align);
-        if c == 0 || !crate::space::ready() {
+        let c = if align <= GRANULE && whole <= class::SMALL_MAX {
+            class::class_of(whole)
+        } else {
+            class::class_of_aligned(whole, align)
+        };
+        if c == 0 {
             return null_mut();
         }
-        let block = heap::size(c);
-        let Some((slab, i)) = heap::of(c).and_then(|h| h.take(c)) else {
+        let taken = match magazines {
+            Some(m) => {
+                m.count_checked();
+                m.take(c)
+            }
+            None => {
+                count(&COUNTS.checked);
+                magazine::take_one(c)
+            }
+        };
+        let Some(taken) = taken else {
             return null_mut();
         };
-        let p = slab.block(i);
-        count(&COUNTS.checked);
+        let (slab, i) = (taken.slab(), taken.number());
+        let (p, block) = (slab.block(i), slab.size());
         // SAFETY: the block is this call's until it is LIVE.
         unsafe {
             if let Some(at) = canary::first_used(p, block) {
@@ -64,8 +82,58 @@ impl Hardened {
         p
     }
 
-    /// Whether a request is small enough for a block.
+    /// Ends the object at `p` in the slab `place`, or the process if none begins there; see [`Objects::deallocate`].
     #[cold]
+    pub fn deallocate_to(
+        magazines: Option<&mut Magazines>,
+        place: usize,
+        p: usize,
+        size: Option<usize>,
+    ) {
+        let (slab, i) = live(place, p, Verb::Free);
+        let block = slab.size();
+        let state = slab.state(i);
+        if owners::live() > 1 || magazines.is_none() {
+            // ORDERING: Acquire: of two frees one wins, after the object's last use.
+            if state
+                .compare_exchange(LIVE, BUSY, Acquire, Relaxed)
+                .is_err()
+            {
+                violation::double_free(p, block);
+            }
+        } else {
+            // No other thread has called the allocator yet: `live` has seen that this is the first free.
+            state.store(BUSY, Relaxed);
+        }
+        let at = slab.block(i);
+        // SAFETY: a block that is this call's since it is BUSY.
+        unsafe {
+            match canary::check(at, block) {
+                Err(d) => violation::overflow(p, d.size, p + d.at, "at free"),
+                Ok(n) => {
+                    if let Some(said) = size.filter(|said| *said != n) {
+                        violation::wrong_size(p, n, said);
+                    }
+                }
+            }
+            canary::clear(at, block);
+        }
+        // ORDERING: Release: the block is zero when it is FREED.
+        state.store(FREED, Release);
+        let freed = Block::new(slab, i);
+        match magazines {
+            Some(m) => {
+                m.count_checked();
+                m.keep(slab.class(), freed);
+            }
+            None => {
+                count(&COUNTS.checked);
+                heap::put(&[freed]);
+            }
+        }
+    }
+
+    /// Whether a request is small enough for a block.
     pub fn serves(size: usize) -> bool {
         size <= class::SMALL_MAX - canary::BYTES
     }
@@ -90,17 +158,15 @@ impl Hardened {
 }
 
 /// The live block at `p`; ends the process if there is none.
-#[cold]
 fn live(place: usize, p: usize, verb: Verb) -> (&'static Slab, usize) {
     let slab = Slab::at(place);
-    let size = heap::size(slab.class());
     let Some(i) = slab.block_at(p) else {
-        violation::interior(verb, p, size);
+        violation::interior(verb, p, slab.size());
     };
     match slab.state(i).load(Relaxed) {
         LIVE => (slab, i),
-        NEW => violation::never_allocated(verb, p, size),
-        _ => violation::used_after_free(verb, p, size),
+        NEW => violation::never_allocated(verb, p, slab.size()),
+        _ => violation::used_after_free(verb, p, slab.size()),
     }
 }
 
@@ -110,48 +176,20 @@ impl Objects for Hardened {
     #[cold]
     fn allocate(size: usize, _zeroed: bool) -> *mut u8 {
         // Free blocks are zero.
-        Hardened::allocate_aligned(size, 16)
+        Hardened::allocate_from(None, size, GRANULE)
     }
 
     #[cold]
     fn deallocate(place: usize, p: usize, size: Option<usize>) {
-        let (slab, i) = live(place, p, Verb::Free);
-        let block = heap::size(slab.class());
-        // ORDERING: Acquire: of two frees one wins, after the object's last use.
-        let state = slab.state(i);
-        if state
-            .compare_exchange(LIVE, BUSY, Acquire, Relaxed)
-            .is_err()
-        {
-            violation::double_free(p, block);
-        }
-        let at = slab.block(i);
-        count(&COUNTS.checked);
-        // SAFETY: a block that is this call's since the exchange.
-        unsafe {
-            match canary::check(at, block) {
-                Err(d) => violation::overflow(p, d.size, p + d.at, "at free"),
-                Ok(n) => {
-                    if let Some(said) = size.filter(|said| *said != n) {
-                        violation::wrong_size(p, n, said);
-                    }
-                }
-            }
-            at.write_bytes(0, block);
-        }
-        // ORDERING: Release: the block is zero when it is FREED.
-        state.store(FREED, Release);
-        slab.heap()
-            .keep(slab, i, config::get(Key::quarantine) / block);
+        Hardened::deallocate_to(None, place, p, size);
     }
 
     #[cold]
     fn usable_size(place: usize, p: usize, verb: Verb) -> usize {
         let (slab, i) = live(place, p, verb);
-        let block = heap::size(slab.class());
         count(&COUNTS.checked);
         // SAFETY: a live block.
-        match unsafe { canary::check(slab.block(i), block) } {
+        match unsafe { canary::check(slab.block(i), slab.size()) } {
             Ok(n) => n,
             Err(d) => violation::overflow(p, d.size, p + d.at, "when asked for its size"),
         }
@@ -162,58 +200,75 @@ impl Objects for Hardened {
 #[cold]
 pub fn sweep() {
     for u in crate::space::first_unit()..crate::pages::top_unit() {
-        let Kind::Hardened { class: c, slab } = entry::load(u) else {
+        let Kind::Hardened { slab, .. } = entry::load(u) else {
             continue;
         };
         let slab = Slab::at(slab);
         let heap = slab.heap();
-        // Nobody takes a free block, and the slab stays, while the lock is held.
+        // The slab stays while the lock is held.
         let _held = heap.lock.take();
         if !matches!(entry::load(u), Kind::Hardened { .. }) {
             continue;
         }
         for i in 0..slab.limit() {
-            check_block(c, slab, i);
+            check_block(slab, i);
         }
     }
 }
 
+/// Looks at block `i`. Its owner may hand it out or free it meanwhile: what is found counts if it stays.
 #[cold]
-fn check_block(c: Class, slab: &Slab, i: usize) {
-    let (p, block) = (slab.block(i), heap::size(c));
+fn check_block(slab: &Slab, i: usize) {
+    let (p, block) = (slab.block(i), slab.size());
     // ORDERING: Acquire, pairs with Release where the state was set: what it promises is there.
-    match slab.state(i).load(Acquire) {
-        NEW | FREED => {
-            count(&COUNTS.checked);
-            // SAFETY: a free block that nobody can take while the heap's lock is held.
-            if let Some(at) = unsafe { canary::first_used(p, block) } {
-                violation::written_while_free(p.addr(), block, at);
-            }
-        }
-        LIVE => {
-            count(&COUNTS.checked);
-            // Its owner may free it meanwhile; then it is not LIVE, or has a new canary, when it is looked at again.
-            for _ in 0..3 {
-                // SAFETY: a block of the slab: readable whatever its state.
-                let found = unsafe { canary::check(p, block) };
-                if found.is_ok() || slab.state(i).load(Acquire) != LIVE {
-                    return;
-                }
-                aethalloc_sys::process::yield_now();
-            }
+    let before = slab.state(i).load(Acquire);
+    if before == BUSY {
+        return;
+    }
+    count(&COUNTS.checked);
+    let mut found = None;
+    for turn in 0..3 {
+        // SAFETY: a block of the slab: readable whatever its state.
+        let (size, at) = match before {
+            LIVE => match unsafe { canary::check(p, block) } {
+                Ok(_) => return,
+                Err(d) => (d.size, d.at),
+            },
             // SAFETY: as above.
-            if let Err(d) = unsafe { canary::check(p, block) } {
-                violation::overflow(p.addr(), d.size, p.addr() + d.at, "at exit");
-            }
+            _ => match unsafe { canary::first_used(p, block) } {
+                None => return,
+                Some(at) => (block, at),
+            },
+        };
+        if slab.state(i).load(Acquire) != before
+            || found.is_some_and(|earlier| earlier != (size, at))
+        {
+            return;
         }
-        _ => {}
+        found = Some((size, at));
+        if turn < 2 {
+            aethalloc_sys::process::yield_now();
+        }
+    }
+    if let Some((size, at)) = found {
+        if before == LIVE {
+            violation::overflow(p.addr(), size, p.addr() + at, "at exit");
+        }
+        violation::written_while_free(p.addr(), block, at);
     }
 }
 
-/// Bytes of blocks handed out.
+/// Bytes of blocks handed out: of those whose state says so.
 #[cold]
 pub fn live_bytes() -> usize {
+    if !super::is_hardened() {
+        return 0;
+    }
     let mut bytes = 0;
-    heap::each(|c, h| bytes += h.live.load(Relaxed) * heap::size(c));
+    for u in crate::space::first_unit()..crate::pages::top_unit() {
+        if let Kind::Hardened { class: c, slab } = entry::load(u) {
+            bytes += Slab::at(slab).live_count(c) * heap::size(c);
+        }
+    }
     bytes
 }
