@@ -156,17 +156,11 @@ unsafe fn damage(p: *mut u8, block: usize, found: u64) -> Damage {
 /// # Safety
 /// A block of `block` bytes, a multiple of 16, at a multiple of 16, lies at `p`.
 pub unsafe fn first_used(p: *mut u8, block: usize) -> Option<usize> {
-    let words = p.cast::<u64>();
+    let (words, end) = (p.cast::<u64>(), block / 8);
+    // SAFETY: inside the block.
+    let mut w = unsafe { zero_words(words, end) };
     // SAFETY: inside the block, for all words here.
     let word = |w: usize| unsafe { words.add(w).read_volatile() };
-    let (mut w, end) = (0, block / 8);
-    while w + 8 <= end {
-        let first = word(w) | word(w + 1) | word(w + 2) | word(w + 3);
-        if first | word(w + 4) | word(w + 5) | word(w + 6) | word(w + 7) != 0 {
-            break;
-        }
-        w += 8;
-    }
     while w < end {
         let (low, high) = (word(w), word(w + 1));
         if low | high != 0 {
@@ -176,6 +170,49 @@ pub unsafe fn first_used(p: *mut u8, block: usize) -> Option<usize> {
         w += 2;
     }
     None
+}
+
+/// How many of the `end` words at `words` are zero from the first on, rounded down to a multiple of eight.
+///
+/// # Safety
+/// Readable; `words` is a multiple of 16.
+#[inline]
+unsafe fn zero_words(words: *mut u64, end: usize) -> usize {
+    let mut w = 0;
+    while w + 8 <= end {
+        // SAFETY: the caller's promise.
+        let at = unsafe { words.add(w) };
+        #[cfg(target_arch = "x86_64")]
+        let any = {
+            let any: u32;
+            // SAFETY: reads 64 bytes. In assembly because somebody may write there, though nobody should.
+            unsafe {
+                core::arch::asm!(
+                    "movdqa {x}, xmmword ptr [{at}]",
+                    "por {x}, xmmword ptr [{at} + 16]",
+                    "por {x}, xmmword ptr [{at} + 32]",
+                    "por {x}, xmmword ptr [{at} + 48]",
+                    "pxor {y}, {y}",
+                    "pcmpeqb {x}, {y}",
+                    "pmovmskb {any:e}, {x}",
+                    at = in(reg) at,
+                    x = out(xmm_reg) _,
+                    y = out(xmm_reg) _,
+                    any = out(reg) any,
+                    options(nostack, readonly, preserves_flags),
+                );
+            }
+            any != 0xffff
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        // SAFETY: as above.
+        let any = (0..8).fold(0, |or, n| or | unsafe { at.add(n).read_volatile() }) != 0;
+        if any {
+            break;
+        }
+        w += 8;
+    }
+    w
 }
 
 /// Makes a block of `block` bytes zero.

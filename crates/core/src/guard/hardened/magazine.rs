@@ -69,7 +69,7 @@ impl Magazine {
         v ^= v >> 7;
         v ^= v << 17;
         self.random = v;
-        ((v & 0xffff_ffff) * n as u64 >> 32) as usize
+        (((v & 0xffff_ffff) * n as u64) >> 32) as usize
     }
 
     /// Takes a random one of the ready blocks.

@@ -228,17 +228,18 @@ fn check_block(slab: &Slab, i: usize) {
     count(&COUNTS.checked);
     let mut found = None;
     for turn in 0..3 {
-        // SAFETY: a block of the slab: readable whatever its state.
-        let (size, at) = match before {
-            LIVE => match unsafe { canary::check(p, block) } {
+        let (size, at) = if before == LIVE {
+            // SAFETY: a block of the slab: readable whatever its state.
+            match unsafe { canary::check(p, block) } {
                 Ok(_) => return,
                 Err(d) => (d.size, d.at),
-            },
+            }
+        } else {
             // SAFETY: as above.
-            _ => match unsafe { canary::first_used(p, block) } {
+            match unsafe { canary::first_used(p, block) } {
                 None => return,
                 Some(at) => (block, at),
-            },
+            }
         };
         if slab.state(i).load(Acquire) != before
             || found.is_some_and(|earlier| earlier != (size, at))
