@@ -79,7 +79,7 @@ unsafe impl GlobalAlloc for Aethalloc {
 #[cold]
 fn zeroed_at(layout: Layout) -> *mut u8 {
     if layout.size() > SMALL_MAX || layout.align() > PAGE {
-        return front::allocate_large(layout.size(), layout.align().max(UNIT), true);
+        return front::allocate_large(layout.size(), layout.align(), true);
     }
     let p = front::allocate_aligned(layout.align(), layout.size());
     if !p.is_null() {

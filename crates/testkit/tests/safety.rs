@@ -154,6 +154,25 @@ fn overflow_of_every_large_object_faults() {
     });
 }
 
+/// A guard stays where it is for the next object, of whatever size fits the same run, and is behind each.
+#[test]
+fn guards_of_large_objects_stay_for_the_next_one() {
+    test_library(|| {
+        let program = Source::c("guard_reuse").build()?;
+        for conf in ["safety:guard", "safety:guard,guard_pages:protect"] {
+            for pages in [9, 20, 31, 56] {
+                let run = program.preloaded().arg(pages.to_string());
+                let finished = faulted(under(run, conf).finish());
+                assert_eq!(finished.stdout, "reused\n");
+                let bytes = pages * 4096;
+                let line = format!("0 bytes behind the end of the object of {bytes} bytes");
+                says(&finished, "write out of bounds at 0x", &[&line]);
+            }
+        }
+        Ok(())
+    });
+}
+
 /// The figures of the summary line.
 fn figures(finished: &Finished) -> Vec<(String, u64)> {
     let line = finished

@@ -3,6 +3,7 @@
 //! Cost: the page heap's lock (~50 ns) and the page faults of what is touched. `realloc` grows in place where the next
 //! units are free, else moves pages instead of bytes from `MOVE_BYTES` on.
 
+use crate::guard::fenced::Fenced;
 use crate::guard::sampled::{self, Sampled};
 use crate::guard::{self, Objects};
 use crate::pages::{self, Run};
@@ -33,11 +34,19 @@ pub fn stats() -> (usize, usize, u64) {
     (BYTES.load(Relaxed), COUNT.load(Relaxed), MADE.load(Relaxed))
 }
 
-/// An object of `size` bytes at a multiple of `align` (a power of two, at least [`UNIT`]); null when memory is out.
+/// An object of `size` bytes at a multiple of `align` (a power of two); null when memory is out.
 #[unsafe(link_section = ".text.unlikely.later")]
 pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
-    if guard::is_sampling() && align == UNIT && size > SMALL_MAX && guard::due_large() {
-        let p = Sampled::allocate(size, zeroed);
+    let within_page = align <= PAGE;
+    let align = align.max(UNIT);
+    if guard::is_sampling() && align == UNIT && size > SMALL_MAX {
+        let p = if guard::due_large() {
+            Sampled::allocate(size, zeroed)
+        } else if within_page {
+            Fenced::allocate(size, zeroed)
+        } else {
+            null_mut()
+        };
         if !p.is_null() {
             return p;
         }
@@ -51,8 +60,9 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     place(size, align, zeroed)
 }
 
+/// As [`allocate`], at a multiple of [`UNIT`] or more, and so that it can grow in place.
 #[unsafe(link_section = ".text.unlikely.later")]
-fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
+pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let Some((bytes, own_align)) = bounds::run(size) else {
         return null_mut();
     };

@@ -9,6 +9,7 @@ mod later;
 pub mod small;
 mod spare;
 
+use crate::guard::fenced::{self, Fenced};
 use crate::guard::hardened::Hardened;
 use crate::guard::sampled::Sampled;
 use crate::guard::{self, Objects};
@@ -30,7 +31,7 @@ pub use small::{allocate_slow, deallocate_sized_slow, deallocate_slow};
 #[inline]
 pub fn allocate_zeroed(size: usize) -> *mut u8 {
     if size > SMALL_MAX {
-        return allocate_large(size, UNIT, true);
+        return allocate_large(size, GRANULE, true);
     }
     let p = allocate(size);
     if !p.is_null() {
@@ -60,10 +61,10 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
             return allocate(class::size(c));
         }
     }
-    allocate_large(size.max(1), align.max(UNIT), false)
+    allocate_large(size.max(1), align, false)
 }
 
-/// A large object of `size` bytes at a multiple of `align` (a power of two, at least [`UNIT`]), all zero if `zeroed`; null
+/// A large object of `size` bytes at a multiple of `align` (a power of two), all zero if `zeroed`; null
 /// when memory is out.
 pub fn allocate_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let Some(_inside) = Inside::enter(me()) else {
@@ -94,6 +95,22 @@ pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
             old
         }
         Found::Sampled(old) => old,
+        Found::Fenced(old) => {
+            // The guard stays behind what the object had.
+            if size <= old && size > old / 2 {
+                return ptr;
+            }
+            // What has grown once may grow again: in place.
+            let new = if size <= old {
+                allocate(size)
+            } else if let Some(_inside) = Inside::enter(me()) {
+                large::place(size, UNIT, false)
+            } else {
+                spare::allocate(size, GRANULE, false)
+            };
+            // SAFETY: as below.
+            return unsafe { moved(ptr, new, old.min(size)) };
+        }
         Found::Hardened(slab, old) => {
             if Hardened::resize(slab, p, size) {
                 return ptr;
@@ -116,12 +133,20 @@ pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
             pages * PAGE
         }
     };
-    let new = allocate(size);
+    // SAFETY: two live objects of at least so many bytes.
+    unsafe { moved(ptr, allocate(size), old.min(size)) }
+}
+
+/// Copies `bytes` bytes of `old` to `new` and ends `old`; nothing if `new` is null. Returns `new`.
+///
+/// # Safety
+/// Both are live objects of at least so many bytes, or `new` is null.
+unsafe fn moved(old: *mut u8, new: *mut u8, bytes: usize) -> *mut u8 {
     if !new.is_null() {
-        // SAFETY: two live objects of at least so many bytes; the old one ends here.
+        // SAFETY: the caller's promise; the old one ends here.
         unsafe {
-            core::ptr::copy_nonoverlapping(ptr, new, old.min(size));
-            deallocate(ptr);
+            core::ptr::copy_nonoverlapping(old, new, bytes);
+            deallocate(old);
         }
     }
     new
@@ -154,6 +179,7 @@ pub unsafe fn usable_size(ptr: *const u8) -> usize {
         Found::Spare(size)
         | Found::Block(size)
         | Found::Sampled(size)
+        | Found::Fenced(size)
         | Found::Hardened(_, size) => size,
         Found::Large(_, pages, _) => pages * PAGE,
     }
@@ -167,6 +193,8 @@ enum Found {
     Block(usize),
     /// Its size.
     Sampled(usize),
+    /// Its size.
+    Fenced(usize),
     /// What describes its slab, and its size.
     Hardened(usize, usize),
     /// Unit, pages, and whether a guard follows.
@@ -194,6 +222,9 @@ fn find(verb: Verb, p: usize) -> Found {
         }
         Some((unit, Kind::Large { pages, guarded })) if p.is_multiple_of(UNIT) => {
             Found::Large(unit, pages, guarded)
+        }
+        Some((unit, Kind::Fenced { pages })) => {
+            Found::Fenced(Fenced::usable_size((unit, pages), p, verb))
         }
         Some((_, Kind::Sampled { record })) => {
             Found::Sampled(Sampled::usable_size(record, p, verb))
@@ -237,5 +268,6 @@ pub fn purge() -> usize {
     {
         thread::exit::drain(cache);
     }
+    fenced::purge();
     crate::span::purge::all() + crate::pages::purge::to(0)
 }

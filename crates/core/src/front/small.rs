@@ -1,6 +1,7 @@
 //! The slow paths of small sizes, and what a freed address turns out to be.
 
 use super::{large, later, spare};
+use crate::guard::fenced::{self, Fenced};
 use crate::guard::hardened::Hardened;
 use crate::guard::hardened::magazine::Magazines;
 use crate::guard::sampled::{Record, Sampled};
@@ -38,7 +39,7 @@ fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
         return allocate_hardened(t, size, GRANULE);
     }
     if size > SMALL_MAX {
-        return large::allocate(size, UNIT, false);
+        return large::allocate(size, GRANULE, false);
     }
     if !crate::space::ready() {
         return null_mut();
@@ -178,6 +179,7 @@ fn end(p: usize, size: Option<usize>) {
                 violation::used_after_free(Verb::Free, p, 0);
             }
         }
+        Some((unit, Kind::Fenced { pages })) => Fenced::deallocate((unit, pages), p, size),
         Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, size),
         Some((_, Kind::Hardened { slab, .. })) => {
             with_magazines(cache::me(), |m| Hardened::deallocate_to(m, slab, p, size))
@@ -201,7 +203,11 @@ pub fn nothing_here(verb: Verb, p: usize, unit: usize) -> ! {
             Kind::Sampled { record } if u + Record::at(record).units() > unit => {
                 violation::inside_large(verb, p)
             }
+            Kind::Fenced { pages } if u + fenced::run_units(pages) > unit => {
+                violation::inside_large(verb, p)
+            }
             Kind::Large { .. }
+            | Kind::Fenced { .. }
             | Kind::Slab { .. }
             | Kind::Sampled { .. }
             | Kind::Hardened { .. } => break,

@@ -6,7 +6,7 @@
 
 use super::hardened::heap::Slab;
 use super::sampled::Record;
-use super::{maps, pages, stack};
+use super::{fenced, maps, pages, stack};
 use crate::space;
 use crate::space::entry::{self, Kind};
 use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
@@ -165,6 +165,11 @@ fn object_near(unit: usize, address: usize) -> Option<Found> {
                 let units = units_for(bytes + if guarded { self::pages::size() } else { 0 });
                 let start = space::address_of(u).addr();
                 let behind = guarded && address >= start + bytes && u + units > unit;
+                return behind.then_some(Found::Large(start, bytes));
+            }
+            Kind::Fenced { pages } => {
+                let (start, bytes) = (fenced::start(u, pages).addr(), pages * PAGE);
+                let behind = address >= start + bytes && u + fenced::run_units(pages) > unit;
                 return behind.then_some(Found::Large(start, bytes));
             }
             Kind::Hardened { class, slab } if u == unit => {

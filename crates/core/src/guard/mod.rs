@@ -2,7 +2,7 @@
 //!
 //! | profile | object | enforced by | seen |
 //! |---|---|---|---|
-//! | `guard` | every large one | a page behind it that faults ([`pages`]) | at the access |
+//! | `guard` | every large one | a page behind it that faults ([`pages`]); to 2 MiB, one that stays for the next object ([`fenced`]) | at the access |
 //! | `guard` | sampled ones, small and large | pages of their own between pages that fault; after the free all of them fault ([`sampled`]) | at the access, small overflows at the free |
 //! | `hardened` | every small one | canary, zeroed and delayed reuse, a guard behind each slab ([`hardened`]) | at free, reuse or exit |
 //! | `hardened` | every large one | as sampled ones | at the access, small overflows at the free or exit |
@@ -19,6 +19,7 @@
 //! Cost when off: one load and a branch in the slow paths. When on: see `docs/safety.md`.
 
 pub mod fault;
+pub mod fenced;
 pub mod hardened;
 mod maps;
 pub mod pages;
@@ -203,12 +204,13 @@ fn last_look() {
 
 /// Bytes of live objects of the kinds here.
 pub fn live_bytes() -> usize {
-    sampled::live_bytes() + hardened::live_bytes()
+    sampled::live_bytes() + fenced::live_bytes() + hardened::live_bytes()
 }
 
 /// The locks of this module, outermost first.
 pub fn each_lock(mut f: impl FnMut(&Lock)) {
     hardened::heap::each(|_, heap| f(&heap.lock));
     f(sampled::lock());
+    f(fenced::lock());
     f(stack::lock());
 }

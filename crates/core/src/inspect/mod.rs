@@ -57,7 +57,11 @@ pub fn check() -> Result<Census, Broken> {
     for u in space::first_unit()..pages::top_unit() {
         let end = match entry::load(u) {
             // What a sampled or hardened object holds counts as unclaimed.
-            Kind::None | Kind::Freed { .. } | Kind::Sampled { .. } | Kind::Hardened { .. } => {
+            Kind::None
+            | Kind::Freed { .. }
+            | Kind::Fenced { .. }
+            | Kind::Sampled { .. }
+            | Kind::Hardened { .. } => {
                 continue;
             }
             Kind::Slab {

@@ -8,6 +8,7 @@
 //! | 0                       | class       | FREED   | 0      |   a slab of the class was here (for the report of a late free)
 //! | record / 8 in meta      | 0           | SAMPLED | 0      |   a sampled object (`guard::sampled`): its first unit, or all of a small one's
 //! | slab / 8 in meta        | class       | HARDENED| 0     |   a slab of `guard::hardened`
+//! | length in 4 KiB pages   | 0           | FENCED  | 0      |   first unit of an object of `guard::fenced`, which begins inside it
 //! | 0                                                      |   nothing begins here (free, inside a large object, metadata)
 //! ```
 //! The state bytes are those of the entry's own unit, so that `free` needs nothing but the entry and the address.
@@ -29,6 +30,7 @@ const MOVED: u64 = 1 << 16;
 const GUARDED: u64 = 1 << 17;
 const SAMPLED: u64 = 4 << 8;
 const HARDENED: u64 = 5 << 8;
+const FENCED: u64 = 6 << 8;
 /// Bytes of the map made writable at a time: 512 MiB of heap.
 const PIECE: usize = 64 << 10;
 
@@ -67,6 +69,11 @@ pub enum Kind {
     Sampled {
         /// Offset of its record from the metadata's start.
         record: usize,
+    },
+    /// An object of `guard::fenced` of so many 4 KiB pages.
+    Fenced {
+        /// Length in 4 KiB pages.
+        pages: usize,
     },
     /// A slab of `guard::hardened`.
     Hardened {
@@ -126,6 +133,9 @@ pub fn load(u: usize) -> Kind {
             pages: (e >> 32) as usize,
             guarded: e & GUARDED != 0,
         },
+        0 if e & 0xff00 == FENCED => Kind::Fenced {
+            pages: (e >> 32) as usize,
+        },
         0 if e & 0xff00 == SAMPLED => Kind::Sampled { record: state },
         0 if e & 0xff00 == HARDENED => Kind::Hardened {
             class: (e >> 16) as usize & 0xff,
@@ -158,6 +168,7 @@ pub fn store(u: usize, kind: Kind) {
             class, part, state, ..
         } => (state as u64 / 8) << 32 | (part as u64) << 24 | (class as u64) << 16 | SLOW,
         Kind::Large { pages, guarded } => large(pages, guarded),
+        Kind::Fenced { pages } => fenced(pages),
         Kind::Sampled { record } => (record as u64 / 8) << 32 | SAMPLED,
         Kind::Hardened { class, slab } => (slab as u64 / 8) << 32 | (class as u64) << 16 | HARDENED,
         Kind::Freed { class } => (class as u64) << 16 | FREED,
@@ -170,6 +181,10 @@ pub fn store(u: usize, kind: Kind) {
 
 fn large(pages: usize, guarded: bool) -> u64 {
     (pages as u64) << 32 | LARGE | if guarded { GUARDED } else { 0 }
+}
+
+fn fenced(pages: usize) -> u64 {
+    (pages as u64) << 32 | FENCED
 }
 
 /// Notes that the pages of the large object at unit `u` were moved there. Its owner's call, like the next.
@@ -194,4 +209,13 @@ pub fn take_large(u: usize, pages: usize, guarded: bool) -> Option<bool> {
     // ORDERING: AcqRel: the winner orders its release of the run after the object's last use.
     let ended = w.compare_exchange(old, 0, AcqRel, Relaxed);
     ended.ok().map(|_| moved != 0)
+}
+
+/// Ends the object of `guard::fenced` at unit `u`; false if none of so many pages is there (any more): of two frees one wins.
+pub fn take_fenced(u: usize, pages: usize) -> bool {
+    // ORDERING: AcqRel, as in `take_large`.
+    word(u).is_some_and(|w| {
+        w.compare_exchange(fenced(pages), 0, AcqRel, Relaxed)
+            .is_ok()
+    })
 }

@@ -1,0 +1,198 @@
+//! Objects of 32 KiB to 2 MiB under `guard`: each ends at a guard page that stays where it is while the memory is reused.
+//!
+//! ```text
+//! run of n units: | unused, less than a unit | object, whole pages ................ | guard page |
+//! ```
+//! The guard is the run's last page and the object ends there, so that any object that needs n units fits a run of n units whose guard
+//! is in place already. Runs that were freed are kept for that, as many bytes as the bound on retained memory allows (beside what the page
+//! heap retains); a purge gives them back.
+//!
+//! The object begins inside its first unit, whose page-map entry says how many pages it has: from that follows everything else.
+//!
+//! # Orderings
+//! The entry is exchanged at the free: of two frees one wins. Kept runs are under the lock.
+//!
+//! Cost: a lock and an exchange; two system calls when no run of the size is kept.
+
+use super::{COUNTS, Objects, count, pages};
+use crate::pages::{Run, give, limit_units, take};
+use crate::space;
+use crate::space::entry::{self, Kind};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering::*};
+use crate::violation::{self, Verb};
+use aethalloc_base::bounds;
+use aethalloc_base::units::{PAGE, UNIT, UNITS_PER_REGION, units_for};
+use aethalloc_sys::lock::Lock;
+use core::ptr::null_mut;
+
+/// Runs of one length that are kept at most.
+const EACH: usize = 16;
+
+struct Kept {
+    lock: Lock,
+    /// Units of all of them.
+    units: AtomicUsize,
+    counts: [AtomicU32; UNITS_PER_REGION],
+    /// By length, less one: first units.
+    runs: [[AtomicU32; EACH]; UNITS_PER_REGION],
+}
+static KEPT: Kept = Kept {
+    lock: Lock::new(),
+    units: AtomicUsize::new(0),
+    counts: [const { AtomicU32::new(0) }; UNITS_PER_REGION],
+    runs: [const { [const { AtomicU32::new(0) }; EACH] }; UNITS_PER_REGION],
+};
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// The lock of the kept runs.
+pub fn lock() -> &'static Lock {
+    &KEPT.lock
+}
+
+/// Bytes of live objects of this kind.
+pub fn live_bytes() -> usize {
+    BYTES.load(Relaxed)
+}
+
+impl Kept {
+    /// A kept run of `units` units; its guard is in place.
+    #[cold]
+    fn pop(&self, units: usize) -> Option<usize> {
+        let (count, runs) = (self.counts.get(units - 1)?, self.runs.get(units - 1)?);
+        let _held = self.lock.take();
+        let n = count.load(Relaxed).checked_sub(1)?;
+        let first = runs.get(n as usize)?.load(Relaxed);
+        count.store(n, Relaxed);
+        self.units.fetch_sub(units, Relaxed);
+        Some(first as usize)
+    }
+
+    /// Keeps a run; false if it is to be given back.
+    #[cold]
+    fn push(&self, first: usize, units: usize) -> bool {
+        let (Some(count), Some(runs)) = (self.counts.get(units - 1), self.runs.get(units - 1))
+        else {
+            return false;
+        };
+        let _held = self.lock.take();
+        if self.units.load(Relaxed) + units > limit_units() {
+            return false;
+        }
+        let n = count.load(Relaxed);
+        let Some(slot) = runs.get(n as usize) else {
+            return false;
+        };
+        slot.store(first as u32, Relaxed);
+        count.store(n + 1, Relaxed);
+        self.units.fetch_add(units, Relaxed);
+        true
+    }
+}
+
+/// Units of the run of an object of `pages` pages.
+#[cold]
+pub fn run_units(pages: usize) -> usize {
+    units_for(pages * PAGE + self::pages::size())
+}
+
+/// Where the object of `pages` pages begins whose run begins at unit `first`.
+#[cold]
+pub fn start(first: usize, pages: usize) -> *mut u8 {
+    let end = run_units(pages) * UNIT - self::pages::size();
+    space::address_of(first).wrapping_add(end - pages * PAGE)
+}
+
+/// Objects whose guard stays.
+pub struct Fenced;
+
+impl Objects for Fenced {
+    /// First unit, and pages of the object.
+    type Place = (usize, usize);
+
+    #[cold]
+    fn allocate(size: usize, zeroed: bool) -> *mut u8 {
+        let page = pages::size();
+        let Some((bytes, align)) = bounds::run(size) else {
+            return null_mut();
+        };
+        if page == 0 || align > PAGE {
+            return null_mut();
+        }
+        let units = units_for(bytes + page);
+        if units > UNITS_PER_REGION || !space::ready() {
+            return null_mut();
+        }
+        let (first, clean) = match KEPT.pop(units) {
+            Some(first) => (first, false),
+            None => {
+                let Some(run) = take(units) else {
+                    return null_mut();
+                };
+                let guard = space::address_of(run.first).wrapping_add(units * UNIT - page);
+                // SAFETY: the run's end, which no object needs.
+                if !unsafe { pages::put(guard, page) } {
+                    give(run);
+                    return null_mut();
+                }
+                (run.first, run.clean)
+            }
+        };
+        let pages = bytes / PAGE;
+        let p = start(first, pages);
+        if zeroed && !clean {
+            // SAFETY: inside the run, which is this call's.
+            unsafe { p.write_bytes(0, bytes) };
+        }
+        entry::store(first, Kind::Fenced { pages });
+        BYTES.fetch_add(bytes, Relaxed);
+        count(&COUNTS.guarded);
+        p
+    }
+
+    #[cold]
+    fn deallocate((first, pages): (usize, usize), p: usize, _size: Option<usize>) {
+        if p != start(first, pages).addr() {
+            violation::inside_large(Verb::Free, p);
+        }
+        if !entry::take_fenced(first, pages) {
+            violation::used_after_free(Verb::Free, p, 0);
+        }
+        BYTES.fetch_sub(pages * PAGE, Relaxed);
+        let units = run_units(pages);
+        if !KEPT.push(first, units) {
+            release(first, units);
+        }
+    }
+
+    #[cold]
+    fn usable_size((first, pages): (usize, usize), p: usize, verb: Verb) -> usize {
+        if p != start(first, pages).addr() {
+            violation::inside_large(verb, p);
+        }
+        pages * PAGE
+    }
+}
+
+#[cold]
+fn release(first: usize, units: usize) {
+    let page = pages::size();
+    let guard = space::address_of(first).wrapping_add(units * UNIT - page);
+    // SAFETY: the run is the caller's, and its guard was put there.
+    if unsafe { pages::take_off(guard, page, 1) } {
+        give(Run {
+            first,
+            units,
+            clean: false,
+        });
+    }
+}
+
+/// Gives the kept runs back to the page heap.
+#[cold]
+pub fn purge() {
+    for units in 1..=UNITS_PER_REGION {
+        while let Some(first) = KEPT.pop(units) {
+            release(first, units);
+        }
+    }
+}
