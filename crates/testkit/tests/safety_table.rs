@@ -85,14 +85,14 @@ const ROWS: &[Row] = &[
         "misuse_underflow",
         "N 1 store",
         SMALL,
-        "-++",
+        "?++",
     ),
     (
         "write 32 bytes before, small",
         "misuse_underflow",
         "N 32 store",
         SMALL,
-        "-++",
+        "?++",
     ),
     (
         "write 1 MiB before, memcpy",
