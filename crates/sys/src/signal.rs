@@ -141,9 +141,9 @@ struct Stack {
 const SS_ONSTACK: i32 = 1;
 const SS_DISABLE: i32 = 2;
 
-/// The calling thread's alternate stack, `None` if it has none.
+/// Where the calling thread's alternate stack lies, and its bytes; `None` if it has none.
 #[cold]
-pub fn alternate_stack() -> Option<usize> {
+pub fn alternate_stack() -> Option<(usize, usize)> {
     let mut old = Stack {
         at: 0,
         flags: 0,
@@ -151,7 +151,7 @@ pub fn alternate_stack() -> Option<usize> {
     };
     // SAFETY: the kernel writes one `stack_t`.
     unsafe { call3(nr::SIGALTSTACK, 0, &raw mut old as usize, 0) }.ok()?;
-    (old.flags & SS_DISABLE == 0).then_some(old.at)
+    (old.flags & SS_DISABLE == 0).then_some((old.at, old.len))
 }
 
 /// The caller runs on the thread's alternate stack (true also where the kernel does not say).

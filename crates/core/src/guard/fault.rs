@@ -254,7 +254,8 @@ pub fn history(r: &Record) {
     }
 }
 
-/// Bytes of the alternate stack that each thread gets: one unit, of which only touched pages count.
+/// Bytes of the alternate stack that each thread gets: one unit, of which only touched pages count. Its last page is a guard, so that a
+/// write before an object that lies behind it does not go unseen.
 const STACK: usize = UNIT;
 /// What the page map says of such a stack: nothing that is anything else's.
 const IS_STACK: Kind = Kind::Freed { class: 0 };
@@ -276,11 +277,21 @@ fn give_stack() {
         return;
     };
     let at = space::address_of(run.first);
-    // SAFETY: the run is ours, and this thread's until `thread_ends`.
-    if unsafe { signal::set_alternate_stack(at, STACK) }.is_err() {
-        crate::pages::give(run);
+    let page = if pages::size() > STACK / 4 {
+        0
     } else {
-        entry::store(run.first, IS_STACK);
+        pages::size()
+    };
+    // SAFETY: the run is ours, and this thread's until `thread_ends`.
+    unsafe {
+        let usable = STACK - page;
+        let guarded = pages::put(at.add(usable), page);
+        let len = if guarded { usable } else { STACK };
+        if signal::set_alternate_stack(at, len).is_ok() {
+            entry::store(run.first, IS_STACK);
+        } else if !guarded || pages::take_off(at.add(usable), page, 1) {
+            crate::pages::give(run);
+        }
     }
 }
 
@@ -294,7 +305,7 @@ pub fn thread_ends() {
 #[cold]
 #[inline(never)]
 fn take_stack() {
-    let Some(at) = signal::alternate_stack() else {
+    let Some((at, len)) = signal::alternate_stack() else {
         return;
     };
     if let Some(first) = space::unit_of(at)
@@ -303,10 +314,14 @@ fn take_stack() {
         && unsafe { signal::set_alternate_stack(core::ptr::null_mut(), 0) }.is_ok()
     {
         entry::store(first, Kind::None);
-        crate::pages::give(crate::pages::Run {
-            first,
-            units: STACK / UNIT,
-            clean: false,
-        });
+        let guard = space::address_of(first).wrapping_add(len);
+        // SAFETY: what `give_stack` put there.
+        if len == STACK || unsafe { pages::take_off(guard, STACK - len, 1) } {
+            crate::pages::give(crate::pages::Run {
+                first,
+                units: STACK / UNIT,
+                clean: false,
+            });
+        }
     }
 }
