@@ -63,7 +63,6 @@ pub unsafe fn start(environment: *const *const u8) {
 /// Called once when the process ends normally.
 pub fn end() {
     if STARTED.load(Relaxed) {
-        exit::settle_counts();
         guard::end();
         stats::report("exit");
     }

@@ -86,20 +86,6 @@ pub fn drain(cache: &mut Cache) {
     }
 }
 
-/// The process ends: what the calling thread counted is told.
-pub fn settle_counts() {
-    let t = super::cache::me();
-    if t.life() != Life::Live {
-        return;
-    }
-    // SAFETY: a live thread's cache, and its magazines, are its own.
-    unsafe {
-        if let Some(magazines) = (*t.cache()).magazines.as_mut() {
-            magazines.settle();
-        }
-    }
-}
-
 unsafe extern "C" {
     fn pthread_key_create(
         key: *mut u32,

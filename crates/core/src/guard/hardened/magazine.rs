@@ -29,8 +29,9 @@ const READY: usize = 24;
 const RING: usize = 224;
 /// Bytes of blocks that may be ready, but for two blocks.
 const READY_BYTES: usize = 32 << 10;
-/// Checks and frees counted before the process's counts learn of them.
-const UNSETTLED: u64 = 256;
+/// Checks counted before the process's counts learn of them, from the `EXACT`th on: a small program's counts are exact.
+const UNSETTLED: u64 = 64;
+const EXACT: u64 = 1024;
 
 /// One class's.
 #[repr(C)]
@@ -57,6 +58,8 @@ pub struct Magazines {
     _no_claim: u64,
     checked: u64,
     quarantined: u64,
+    /// Checks since the start.
+    total: u64,
     classes: [*mut Magazine; class::COUNT],
 }
 const POOL: usize = pool::pool_for(size_of::<Magazines>());
@@ -157,7 +160,8 @@ impl Magazines {
     #[inline]
     pub fn count_checked(&mut self) {
         self.checked += 1;
-        if self.checked >= UNSETTLED {
+        self.total += 1;
+        if self.checked >= UNSETTLED || self.total < EXACT {
             self.settle();
         }
     }

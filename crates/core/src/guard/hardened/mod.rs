@@ -123,8 +123,8 @@ impl Hardened {
         let freed = Block::new(slab, i);
         match magazines {
             Some(m) => {
-                m.count_checked();
                 m.keep(slab.class(), freed);
+                m.count_checked();
             }
             None => {
                 count(&COUNTS.checked);
