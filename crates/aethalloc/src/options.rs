@@ -5,9 +5,11 @@ use aethalloc_core::{config, life};
 use core::fmt;
 
 /// Options that take effect at once whenever they change.
-const CHANGEABLE: [Key; 7] = [
+const CHANGEABLE: [Key; 9] = [
     Key::retain,
     Key::retain_share,
+    Key::limit,
+    Key::limit_soft,
     Key::batch_count,
     Key::batch_bytes,
     Key::remap,

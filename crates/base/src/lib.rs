@@ -7,6 +7,7 @@
 pub mod bounds;
 pub mod class;
 pub mod demand;
+pub mod limit;
 pub mod options;
 pub mod policy;
 pub mod safety;

@@ -50,6 +50,8 @@ options! {
     reserve: Size = 16 << 40, 1 << 20, 16 << 40, "address space to reserve; halved until the system grants it";
     retain: Size = 8 << 20, 0, usize::MAX, "free memory that may stay committed whatever the live size";
     retain_share: Count = 10, 0, 1000, "free memory that may stay committed, in percent of live memory";
+    limit: Size = 0, 0, usize::MAX, "most memory that the heap may hold, in use, free or its own; beyond it allocation fails; 0: no limit";
+    limit_soft: Size = 0, 0, usize::MAX, "from this much on free memory goes back before more is taken; 0: no limit";
     batch_count: Count = 64, 1, 64, "free blocks of one class that a thread may reserve at a time (anti-hoarding threshold)";
     batch_bytes: Size = 16 << 10, 4096, 1 << 30, "the same threshold in bytes; at least one block";
     cache: Switch = 1, 0, 1, "reservations of blocks by threads; off: every malloc takes a lock";

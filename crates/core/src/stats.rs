@@ -43,6 +43,10 @@ pub struct Stats {
     pub purged: u64,
     /// Count: threads that have a cache now.
     pub threads: usize,
+    /// Bytes that count against the options `limit` and `limit_soft`.
+    pub charged: usize,
+    /// Count: runs of memory (slabs, large objects) that `limit` refused.
+    pub refused: u64,
 }
 
 /// One size class's figures.
@@ -104,6 +108,8 @@ pub fn snapshot() -> Stats {
     s.reservations = reservations;
     s.purges = pages.purges;
     s.purged = pages.purged;
+    s.charged = crate::pages::limit::charged();
+    s.refused = crate::pages::limit::refused();
     s
 }
 
@@ -188,6 +194,8 @@ fn append(path: &[u8], event: &str) {
         ("cached", s.cached as u64),
         ("purged", s.purged),
         ("threads", s.threads as u64),
+        ("charged", s.charged as u64),
+        ("refused", s.refused),
     ] {
         line.text(",\"").text(name).text("\":").number(v);
     }

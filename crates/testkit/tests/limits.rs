@@ -35,6 +35,57 @@ fn little_data() {
     test(|| at_the_limit(64, Limit::Data(64 * MIB)));
 }
 
+/// The value of one line of `malloc_stats`.
+fn figure(stats: &str, label: &str) -> u64 {
+    let line = stats.lines().find(|l| l.starts_with(label));
+    let line = line.unwrap_or_else(|| panic!("no line {label:?} in {stats}"));
+    line[label.len()..].trim().parse().expect("a number")
+}
+
+/// The option `limit`: one thread meets it in four sizes, several in a mixture.
+#[test]
+fn a_limit_on_the_heap() {
+    test(|| {
+        let program = Source::c("life_limit").build()?;
+        if !oracle_only() {
+            for size in ["40", "1000", "40000", "500000"] {
+                let run = program.preloaded().arg("64").arg(size);
+                run.env("AETHALLOC_CONF", "limit:64m").finish().succeeded();
+            }
+        }
+        heap_under("hard", "limit:96m", |stats| {
+            assert!(figure(stats, "refused by limit") > 0, "{stats}");
+            assert!(figure(stats, "bytes charged") <= 96 * MIB, "{stats}");
+        })
+    });
+}
+
+/// The option `limit_soft`: nothing is refused, and what is freed goes back.
+#[test]
+fn a_soft_limit_on_the_heap() {
+    test(|| {
+        heap_under("soft", "limit_soft:96m", |stats| {
+            assert_eq!(figure(stats, "refused by limit"), 0, "{stats}");
+            assert!(figure(stats, "bytes purged") > 0, "{stats}");
+        })
+    });
+}
+
+fn heap_under(kind: &str, conf: &str, check: impl Fn(&str)) -> Result<(), Missing> {
+    let program = Source::c("limit_heap").build()?;
+    let prepare = |run: Run| run.arg("96").arg("3").arg(kind).timeout(120);
+    prepare(program.on_oracle()).finish().succeeded();
+    if oracle_only() {
+        return Ok(());
+    }
+    for more in ["", ",support:off", ",retain:1g", ",safety:guard"] {
+        let conf = format!("{conf}{more}");
+        let run = prepare(program.preloaded()).env("AETHALLOC_CONF", conf);
+        check(&run.finish().succeeded().stderr);
+    }
+    Ok(())
+}
+
 /// Many threads, each with its own cache, share little address space.
 #[test]
 fn threads_in_little_address_space() {

@@ -120,10 +120,14 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
 
 /// A run, if need be out of what is free but was not yet noticed to be.
 fn take_or_reclaim(units: usize) -> Option<Run> {
-    pages::take(units).or_else(|| {
+    let run = pages::take(units).or_else(|| {
         super::purge();
         pages::take(units)
-    })
+    });
+    if pages::limit::wants_sweep() {
+        crate::span::purge::all();
+    }
+    run
 }
 
 /// Units of the run of an object of `pages` pages.

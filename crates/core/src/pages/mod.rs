@@ -15,6 +15,7 @@
 
 mod heap;
 pub mod inspect;
+pub mod limit;
 pub mod purge;
 mod region;
 
@@ -73,19 +74,35 @@ fn with<R>(f: impl FnOnce(&mut Heap) -> R) -> R {
     f(unsafe { &mut *HEAP.0.get() })
 }
 
-/// A run of `units` units (> 0), `None` when the system grants no more.
+/// A run of `units` units (> 0), `None` when the system grants no more, or the option `limit`.
 pub fn take(units: usize) -> Option<Run> {
     let run = with(|h| h.take(units))?;
-    count_used(units);
+    if !count_used(units) {
+        refuse(run.first, run.units, run.clean);
+        return None;
+    }
     Some(run)
 }
 
-fn count_used(units: usize) {
-    TAKEN.fetch_add(units, Relaxed);
+/// Units that were taken and must not be used go back, without their pages: they count no more.
+#[cold]
+fn refuse(first: usize, units: usize, clean: bool) {
+    let clean = clean || purge::discard(first, units).is_some();
+    with(|h| h.give(first, units, !clean));
+}
+
+/// `units` units more are in use; false, and they are not, if the limit is against it.
+fn count_used(units: usize) -> bool {
     let used = USED.fetch_add(units, Relaxed) + units;
+    if limit::is_set() && !limit::admits() {
+        USED.fetch_sub(units, Relaxed);
+        return false;
+    }
+    TAKEN.fetch_add(units, Relaxed);
     if used > PEAK.load(Relaxed) {
         PEAK.store(used, Relaxed);
     }
+    true
 }
 
 /// Gives a run back; its pages stay until the bound on retained memory needs them.
@@ -128,7 +145,10 @@ pub fn extend(run: &mut Run, units: usize) -> bool {
     let Some(clean) = with(|h| h.take_at(run.first + run.units, more)) else {
         return false;
     };
-    count_used(more);
+    if !count_used(more) {
+        refuse(run.first + run.units, more, clean);
+        return false;
+    }
     run.units = units;
     run.clean &= clean;
     true

@@ -159,7 +159,12 @@ fn hold(c: Class, slab: &Slab, holder: u32) {
 fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> {
     let s = shape(c);
     let run = match pages::take(s.units) {
-        Some(run) => run,
+        Some(run) => {
+            if pages::limit::wants_sweep() {
+                super::purge::all();
+            }
+            run
+        }
         // Before memory is out, what others left empty is looked for.
         None => {
             super::purge::all();
