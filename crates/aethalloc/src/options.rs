@@ -5,7 +5,7 @@ use aethalloc_core::{config, life};
 use core::fmt;
 
 /// Options that take effect at once whenever they change.
-const CHANGEABLE: [Key; 9] = [
+const CHANGEABLE: [Key; 10] = [
     Key::retain,
     Key::retain_share,
     Key::limit,
@@ -15,6 +15,7 @@ const CHANGEABLE: [Key; 9] = [
     Key::remap,
     Key::support_purge,
     Key::support_sweep,
+    Key::support_pressure,
 ];
 const PATHS: [Key; 1] = [Key::stats_file];
 

@@ -10,5 +10,6 @@ pub mod demand;
 pub mod limit;
 pub mod options;
 pub mod policy;
+pub mod pressure;
 pub mod safety;
 pub mod units;

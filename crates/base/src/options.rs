@@ -65,6 +65,7 @@ options! {
     support: Choice(&["off", "auto", "on"]) = 1, 0, 2, "a thread that gives memory back later; auto: once the program has a second thread and a second CPU";
     support_purge: Switch = 1, 0, 1, "the support thread gives free runs back that recent demand does not ask for";
     support_sweep: Switch = 1, 0, 1, "the support thread gives empty pages inside slabs back after a fall";
+    support_pressure: Switch = 1, 0, 1, "the support thread gives all free memory back while memory is short: in the process's group or by the kernel's pressure figures";
     decay: Count = 500, 80, 3600000, "milliseconds after which the support thread gives back what was not needed again";
     stats_file: Path = 0, 0, 0, "append a line of JSON to this file at start, fork and exit";
     help: Switch = 0, 0, 1, "print these options to standard error at start";

@@ -43,4 +43,17 @@ fn says_what_is_active_here() {
     assert!(forced.contains("guard pages: protect"), "{forced}");
     let without = doctor("safety:guard,guard_pages:off");
     assert_eq!(row(&without, "guard")[3..5], ["yes", "no"], "{without}");
+
+    // Of this test's own group the command says what the kernel says.
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let has = |what: &str| own.lines().any(|l| l.split(':').nth(1) == Some(what));
+    let kind = match (has("memory"), has("")) {
+        (true, _) => "cgroup v1",
+        (false, true) => "cgroup v2",
+        _ => "no memory controller",
+    };
+    let line = off.lines().find(|l| l.starts_with("this group's memory: "));
+    assert!(line.is_some_and(|l| l.contains(kind)), "{kind}: {off}");
+    let readable = std::path::Path::new("/proc/pressure/memory").exists();
+    assert_eq!(off.contains("pressure figures: readable"), readable);
 }

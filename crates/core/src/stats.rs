@@ -47,6 +47,8 @@ pub struct Stats {
     pub charged: usize,
     /// Count: runs of memory (slabs, large objects) that `limit` refused.
     pub refused: u64,
+    /// Count: looks of the support thread that found memory short.
+    pub pressed: u64,
 }
 
 /// One size class's figures.
@@ -110,6 +112,7 @@ pub fn snapshot() -> Stats {
     s.purged = pages.purged;
     s.charged = crate::pages::limit::charged();
     s.refused = crate::pages::limit::refused();
+    s.pressed = crate::support::pressure::pressed();
     s
 }
 
@@ -196,9 +199,14 @@ fn append(path: &[u8], event: &str) {
         ("threads", s.threads as u64),
         ("charged", s.charged as u64),
         ("refused", s.refused),
+        ("pressed", s.pressed),
+        ("group_limit", crate::support::pressure::limit()),
     ] {
         line.text(",\"").text(name).text("\":").number(v);
     }
+    line.text(",\"group\":\"")
+        .text(crate::support::pressure::known())
+        .text("\"");
     let counts = &crate::guard::COUNTS;
     line.text(",\"safety\":\"")
         .text(crate::guard::name())

@@ -182,8 +182,8 @@ pub unsafe fn exit() -> ! {
 }
 
 /// Makes the calling thread modest: name, lowest priority of the normal class, sleeps that may be late, all CPUs of the
-/// main thread, no capabilities, no files. Each step may fail by itself.
-pub fn settle_down(name: &[u8; 16]) {
+/// main thread, no capabilities, no files. Each step may fail by itself. True if its table of files is its own.
+pub fn settle_down(name: &[u8; 16]) -> bool {
     const PR_SET_NAME: usize = 15;
     const PR_SET_TIMERSLACK: usize = 29;
     const CLOSE_RANGE_UNSHARE: usize = 2;
@@ -207,7 +207,7 @@ pub fn settle_down(name: &[u8; 16]) {
             none.as_ptr() as usize,
             0,
         );
-        let _ = call3(nr::CLOSE_RANGE, 0, u32::MAX as usize, CLOSE_RANGE_UNSHARE);
+        call3(nr::CLOSE_RANGE, 0, u32::MAX as usize, CLOSE_RANGE_UNSHARE).is_ok()
     }
 }
 

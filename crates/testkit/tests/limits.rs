@@ -137,10 +137,21 @@ fn little_memory_in_a_group() {
             return cannot_run_here(&format!("no process may enter the group: {error}"));
         }
         let program = Source::c("life_cgroup").build()?;
+        let active = Active::new();
         let run = program.preloaded().arg("64");
-        run.prepare("64 MiB for the group", group.enter())
+        run.env("AETHALLOC_CONF", format!("{},support:on", active.conf()))
+            .prepare("64 MiB for the group", group.enter())
             .finish()
             .succeeded();
+        active.assert_active();
+        // Its support thread knew of the limit.
+        let text = std::fs::read_to_string(active.path()).expect("the file");
+        let end = text.lines().last().unwrap_or_default();
+        let knew = ["v1", "v2"].iter().any(|v| {
+            end.contains(&format!("\"group\":\"{v}\""))
+                && end.contains(&format!("\"group_limit\":{}", 64 * MIB))
+        });
+        assert!(knew, "{end}");
         Ok(())
     });
 }

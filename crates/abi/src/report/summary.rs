@@ -26,7 +26,7 @@ pub extern "C" fn malloc_stats() {
     let stats = stats::snapshot();
     let mut out = Text::new(Fd(os::STDERR));
     out.text(concat!("aethalloc ", env!("CARGO_PKG_VERSION"), "\n"));
-    let figures: [(&str, u64); 16] = [
+    let figures: [(&str, u64); 17] = [
         ("bytes allocated", stats.allocated as u64),
         ("  in large objects", stats.allocated_large as u64),
         ("bytes active", stats.active as u64),
@@ -38,6 +38,7 @@ pub extern "C" fn malloc_stats() {
         ("purges", stats.purges),
         ("bytes charged", stats.charged as u64),
         ("refused by limit", stats.refused),
+        ("times memory short", stats.pressed),
         ("large objects", stats.large_count as u64),
         ("threads", stats.threads as u64),
         ("allocations", stats.allocations),

@@ -13,12 +13,14 @@ use std::process::{Command, ExitCode, Stdio};
 
 use aethalloc_base::options::{Key, Options};
 use aethalloc_base::safety::{self, BACKENDS, Backend, Facts, GuardPages, Profile, Verdict};
+use aethalloc_sys::pressure::{Kind, Source};
 use serde::Deserialize;
 
 use super::run::{OPTIONS, PRELOAD, join, merged_options};
 use crate::fail::{Failure, Outcome};
 use crate::locate;
 use crate::stats_file::StatsFile;
+use crate::text;
 
 /// Tell what this machine allows and what is active
 ///
@@ -62,6 +64,9 @@ pub fn run(args: Args) -> Outcome<ExitCode> {
     let preload = library.preload_value(env::var_os(PRELOAD).as_deref());
     let trial = try_out(&conf, preload)?;
     print!("{}", report(&facts, profile, pages, &conf, trial.as_ref()));
+    let source = Source::open(b"");
+    print!("\n{}", memory(&source));
+    source.close();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -135,6 +140,22 @@ fn report(
         let _ = writeln!(out, "  {:<13} {}", backend.name(), backend.enforces());
     }
     out
+}
+
+/// What the support thread can go by to see that memory is short.
+fn memory(source: &Source) -> String {
+    let group = match (source.kind, source.limit) {
+        (Kind::None, _) => "no memory controller is known".into(),
+        (Kind::V1, 0) => "cgroup v1, no limit".into(),
+        (Kind::V2, 0) => "cgroup v2, no limit".into(),
+        (Kind::V1, n) => format!("cgroup v1, limit {}", text::bytes(n)),
+        (Kind::V2, n) => format!("cgroup v2, limit {}", text::bytes(n)),
+    };
+    let figures = match source.stalls {
+        true => "readable",
+        false => "not available (CONFIG_PSI, or the kernel's psi=0)",
+    };
+    format!("this group's memory: {group}\npressure figures: {figures}\n")
 }
 
 /// The verdict, corrected by what was seen.

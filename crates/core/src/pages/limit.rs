@@ -1,8 +1,8 @@
-//! The options `limit` and `limit_soft`: how much memory the heap may hold.
+//! The options `limit` and `limit_soft`, and the limit of the process's group (cgroup): how much memory the heap may hold.
 //!
 //! Asked whenever runs are taken out of the page heap (a slab, a large object), never by `malloc` itself. Beyond the limit free
 //! runs go back first; what is in use alone beyond it is refused, and the caller looks for empty slabs before it gives up.
-//! Beyond the soft limit nothing is refused: free runs go back, and now and then the empty pages inside slabs.
+//! Beyond a soft limit nothing is refused: free runs go back, and now and then the empty pages inside slabs.
 //!
 //! Cost without a limit: two loads for each run.
 
@@ -18,13 +18,28 @@ use aethalloc_base::units::UNIT;
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 /// Bytes in use when the last search for empty pages was asked for.
 static SWEPT: AtomicUsize = AtomicUsize::new(0);
+/// The heap's share of what the process's group may still take, as another soft limit; 0: no limit is known.
+static GROUP: AtomicUsize = AtomicUsize::new(0);
 /// Somebody is to make one.
 static WANTED: AtomicBool = AtomicBool::new(false);
 
 /// There is a limit of either kind.
 #[inline]
 pub fn is_set() -> bool {
-    config::get(Key::limit) | config::get(Key::limit_soft) != 0
+    config::get(Key::limit) | config::get(Key::limit_soft) | GROUP.load(Relaxed) != 0
+}
+
+/// The support thread read how much the process's group may still take: `room` bytes; `None`: there is no limit.
+pub fn set_room(room: Option<u64>) {
+    let soft = room.map_or(0, |room| charged().saturating_add(room as usize));
+    GROUP.store(soft, Relaxed);
+}
+
+fn soft() -> usize {
+    match (config::get(Key::limit_soft), GROUP.load(Relaxed)) {
+        (0, n) | (n, 0) => n,
+        (a, b) => a.min(b),
+    }
 }
 
 /// What counts against the limits.
@@ -50,7 +65,10 @@ pub fn refused() -> u64 {
 #[cold]
 #[inline(never)]
 pub fn admits() -> bool {
-    let soft = config::get(Key::limit_soft);
+    let soft = soft();
+    if SWEPT.load(Relaxed) > held().used {
+        SWEPT.store(held().used, Relaxed);
+    }
     match judge(held(), soft) {
         Verdict::Within => {}
         Verdict::Trim(rest) => trim(rest),

@@ -4,8 +4,12 @@
 //! 2. After a fall, slabs that are all free are released, whoever held them, and empty pages inside others go back
 //!    (`span::purge::all`).
 //!
+//!
+//! While memory is short ([`super::pressure`]) it does both at once and to the end, whatever demand says.
+//!
 //! Each has an option of its own. A round with nothing to do reads some twenty words.
 
+use super::pressure::Pressure;
 use crate::bell::{Shared, step};
 use crate::span::live;
 use crate::sync::Ordering::*;
@@ -45,6 +49,7 @@ pub struct Jobs {
     /// A slot, and the units taken when it was first looked at.
     taken: (u64, usize),
     slabs: Fall,
+    pressure: Pressure,
     seen: Seen,
     /// Slot in which something changed last.
     changed: u64,
@@ -58,6 +63,7 @@ impl Jobs {
             turnover: Demand::new(0),
             taken: (0, 0),
             slabs: Fall::new(0),
+            pressure: Pressure::new(),
             seen: Seen {
                 used: 0,
                 dirty: 0,
@@ -75,7 +81,12 @@ impl Jobs {
         now.checked_div(self.slot_ms).unwrap_or(0)
     }
 
-    /// A support thread begins.
+    /// A support thread begins; `own_files`: it may open some.
+    pub fn first(&mut self, own_files: bool) {
+        self.pressure.begin(own_files);
+    }
+
+    /// A time of rounds begins.
     pub fn begin(&mut self, now: u64) {
         self.slot_ms = (config::get(Key::decay) as u64 / LEAST_SLOTS).max(1);
         self.changed = self.slot_at(now);
@@ -84,10 +95,13 @@ impl Jobs {
     /// One round at time `now`; true while time alone may make more work.
     pub fn round(&mut self, s: &Shared, now: u64) -> bool {
         let slot = self.slot_at(now);
+        let fallen = self.slabs.fallen(live::bytes()) >= Fall::LEAST;
+        let something = fallen || pages::dirty_units() > 0;
+        let pressed = self.pressure.look(now, something);
         // In this order: what slabs give up are free runs.
-        self.slabs(slot);
+        self.slabs(slot, pressed);
         step(10);
-        self.free_runs(s, slot);
+        self.free_runs(s, slot, pressed);
         step(11);
         let seen = Seen::now();
         if seen != self.seen {
@@ -111,7 +125,7 @@ impl Jobs {
         }
     }
 
-    fn free_runs(&mut self, s: &Shared, slot: u64) {
+    fn free_runs(&mut self, s: &Shared, slot: u64, pressed: bool) {
         let stamp = slot as u32;
         pages::set_stamp(stamp);
         let (peak, used) = (pages::take_peak(), pages::used_units());
@@ -122,6 +136,12 @@ impl Jobs {
             self.taken = (slot, taken);
         }
         if config::get(Key::support_purge) == 0 {
+            return;
+        }
+        if pressed {
+            // Not for want of demand: nothing is learnt from it.
+            s.allowed.store(0, Relaxed);
+            pages::purge::excess(0, stamp);
             return;
         }
         s.allowed.store(self.runs.recent_peak() + SETTLED, Relaxed);
@@ -135,7 +155,7 @@ impl Jobs {
         }
     }
 
-    fn slabs(&mut self, slot: u64) {
+    fn slabs(&mut self, slot: u64, pressed: bool) {
         if config::get(Key::support_sweep) == 0 {
             return; // the frees watch for a fall
         }
@@ -143,6 +163,9 @@ impl Jobs {
         if self.slabs.note(slot, peak, now) {
             let freed = span::purge::all();
             self.slabs.swept(freed, now);
+        } else if pressed && self.slabs.fallen(now) >= Fall::LEAST {
+            span::purge::all();
+            self.slabs.swept(0, now);
         }
     }
 }

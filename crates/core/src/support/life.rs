@@ -84,10 +84,12 @@ fn create(s: &'static Shared) -> Option<()> {
 #[cold]
 extern "C" fn run() -> ! {
     if let Some(s) = bell::shared() {
-        thread::settle_down(b"aethalloc\0\0\0\0\0\0\0");
+        let own_files = thread::settle_down(b"aethalloc\0\0\0\0\0\0\0");
         s.word.awake();
         // SAFETY: the one support thread, from `begin` to `end`.
-        serve(s, unsafe { &mut *JOBS.0.get() });
+        let jobs = unsafe { &mut *JOBS.0.get() };
+        jobs.first(own_files);
+        serve(s, jobs);
     }
     // SAFETY: made by `create`.
     unsafe { thread::exit() }

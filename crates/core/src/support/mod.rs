@@ -12,5 +12,6 @@
 
 mod jobs;
 mod life;
+pub mod pressure;
 
 pub use life::{start, wants_start};
