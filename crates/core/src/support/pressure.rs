@@ -67,7 +67,7 @@ pub fn pressed() -> u64 {
 }
 
 /// The support thread's part.
-pub struct Pressure {
+pub(super) struct Pressure {
     source: Source,
     watch: Watch,
 }
