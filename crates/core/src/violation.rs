@@ -4,7 +4,8 @@
 //! aethalloc: double free of 0x7f12345678 (size class 64)
 //! aethalloc: invalid free of 0x7f12345678 (not the start of a block, size class 64)
 //! ```
-//! No allocation, no formatting machinery, no lock: a fixed buffer on the stack and one write(2).
+//! No allocation, no formatting machinery, no lock: a fixed buffer on the stack and one write(2). The support thread, which
+//! has no file of the program open, borrows its standard error.
 
 use aethalloc_sys::process;
 
@@ -71,7 +72,7 @@ impl Line {
     #[cold]
     pub fn print(self) {
         let line = self.bytes(b"\n");
-        process::write(2, line.text.get(..line.len).unwrap_or(&[]));
+        process::complain(line.text.get(..line.len).unwrap_or(&[]));
     }
     /// Writes the line and ends the process.
     #[cold]

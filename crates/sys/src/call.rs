@@ -28,7 +28,9 @@ pub mod nr {
     pub const SCHED_SETAFFINITY: usize = 203;
     pub const SCHED_GETAFFINITY: usize = 204;
     pub const CLOCK_GETTIME: usize = 228;
+    pub const PIDFD_OPEN: usize = 434;
     pub const CLOSE_RANGE: usize = 436;
+    pub const PIDFD_GETFD: usize = 438;
     pub const GETTID: usize = 186;
     pub const FUTEX: usize = 202;
     pub const TGKILL: usize = 234;
@@ -65,7 +67,9 @@ pub mod nr {
     pub const SCHED_SETAFFINITY: usize = 122;
     pub const SCHED_GETAFFINITY: usize = 123;
     pub const CLOCK_GETTIME: usize = 113;
+    pub const PIDFD_OPEN: usize = 434;
     pub const CLOSE_RANGE: usize = 436;
+    pub const PIDFD_GETFD: usize = 438;
     pub const FUTEX: usize = 98;
     pub const SCHED_YIELD: usize = 124;
     pub const TGKILL: usize = 131;

@@ -17,6 +17,8 @@ pub use call::Errno;
 
 /// Error numbers that callers tell apart.
 pub mod errno {
+    /// Bad file descriptor.
+    pub const EBADF: i32 = 9;
     /// Resource temporarily unavailable.
     pub const EAGAIN: i32 = 11;
     /// Out of memory.
