@@ -1,6 +1,7 @@
 //! Address space: reserve, commit, purge, move.
 
 use crate::call::{Errno, call3, call6, nr};
+use crate::process;
 use core::ptr::NonNull;
 
 const PROT_READ: usize = 1;
@@ -8,7 +9,10 @@ const PROT_WRITE: usize = 2;
 const MAP_PRIVATE_ANON_NORESERVE: usize = 0x2 | 0x20 | 0x4000;
 const MADV_RANDOM: usize = 1;
 const MADV_DONTNEED: usize = 4;
+const MADV_HUGEPAGE: usize = 14;
+const MADV_NOHUGEPAGE: usize = 15;
 const MADV_WIPEONFORK: usize = 18;
+const MADV_COLD: usize = 20;
 const MADV_DONTFORK: usize = 10;
 const MADV_GUARD_INSTALL: usize = 102;
 const MADV_GUARD_REMOVE: usize = 103;
@@ -89,6 +93,38 @@ pub unsafe fn discard(at: *mut u8, len: usize) -> Result<(), Errno> {
     unsafe { call3(nr::MADVISE, at as usize, len, MADV_DONTNEED) }.map(|_| ())
 }
 
+/// Whether the kernel is to back the range by huge pages: asked to, or forbidden to from now on. Those that are there stay.
+///
+/// # Safety
+/// The range is ours and page aligned.
+pub unsafe fn want_huge(at: *mut u8, len: usize, yes: bool) -> Result<(), Errno> {
+    let advice = if yes { MADV_HUGEPAGE } else { MADV_NOHUGEPAGE };
+    // SAFETY: the caller's promise.
+    unsafe { call3(nr::MADVISE, at as usize, len, advice) }.map(|_| ())
+}
+
+/// Whether the system backs any memory by huge pages, asked or not; `None`: it does not say. Opens a file.
+#[cold]
+pub fn huge_everywhere() -> Option<bool> {
+    let fd = process::open(b"/sys/kernel/mm/transparent_hugepage/enabled\0").ok()?;
+    let mut text = [0u8; 64];
+    let n = process::read(fd, &mut text);
+    process::close(fd);
+    const CHOSEN: &[u8] = b"[always]";
+    let text = text.get(..n).filter(|text| !text.is_empty())?;
+    Some(text.windows(CHOSEN.len()).any(|w| w == CHOSEN))
+}
+
+/// Splits the huge page that `at` lies in, if it does: to call a part of one cold (Linux 5.4) splits it, and parts that are
+/// discarded afterwards are free at once. Otherwise they would be when the system runs short.
+///
+/// # Safety
+/// The `len` bytes are ours, page aligned, and smaller than a huge page.
+pub unsafe fn split_huge(at: *mut u8, len: usize) {
+    // SAFETY: the caller's promise; contents do not change.
+    let _ = unsafe { call3(nr::MADVISE, at as usize, len, MADV_COLD) };
+}
+
 /// Makes the range read zero in children.
 ///
 /// # Safety
@@ -140,7 +176,7 @@ pub fn peek(from: usize, to: &mut [u8]) -> usize {
     let local = [to.as_mut_ptr() as usize, to.len()];
     let remote = [from, to.len()];
     let (local, remote) = (local.as_ptr() as usize, remote.as_ptr() as usize);
-    let me = crate::process::pid() as usize;
+    let me = process::pid() as usize;
     // SAFETY: the kernel writes at most `to.len()` bytes into `to`; what it cannot read it reports.
     unsafe { call6(nr::PROCESS_VM_READV, [me, local, 1, remote, 1, 0]) }.unwrap_or(0)
 }

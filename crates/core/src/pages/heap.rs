@@ -36,6 +36,8 @@ pub struct Shared {
     on_dirty: AtomicBool,
     /// Belongs to an arena (gaps between arenas do not).
     known: AtomicBool,
+    /// The kernel backs it by no huge page: pages were given back in part ([`super::huge`]).
+    pub sparse: AtomicBool,
 }
 
 /// The part under the lock.
@@ -373,6 +375,7 @@ impl Heap {
         if unsafe { memory::protect(at, n * UNITS_PER_REGION * UNIT, Access::Write) }.is_err() {
             return false;
         }
+        super::huge::committed(at, n * UNITS_PER_REGION * UNIT);
         self.committed_units += n * UNITS_PER_REGION;
         self.next_region = end;
         for r in first..end {
@@ -429,7 +432,7 @@ impl Heap {
 
     /// The longest dirty run of the region that has been dirty for longest, taken out of the heap.
     pub fn take_dirty(&mut self) -> Option<(usize, usize)> {
-        while self.dirty_tail != 0 {
+        while self.dirty_tail != 0 || self.settle() && self.dirty_tail != 0 {
             let r = self.dirty_tail as usize - 1;
             let dirty = shared(r).word.dirty();
             let n = longest_run(dirty);

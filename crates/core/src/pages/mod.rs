@@ -14,6 +14,7 @@
 //! demand does not ask for ([`purge::excess`]).
 
 mod heap;
+pub mod huge;
 pub mod inspect;
 pub mod limit;
 pub mod purge;

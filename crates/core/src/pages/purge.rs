@@ -6,11 +6,12 @@
 //! is lost to the child, never handed out twice.
 
 use super::heap::{DIRTY, STALE, TOP, shared};
+use super::huge;
 use super::region::mask;
 use super::with;
 use crate::sync::{AtomicU64, Ordering::*};
 use aethalloc_base::units::{UNIT, UNITS_PER_REGION};
-use aethalloc_sys::memory;
+use aethalloc_sys::memory::{self, Moved};
 
 /// Units that one system call gives back at most, but for whole regions: 256 KiB. The kernel holds the address space's
 /// lock meanwhile.
@@ -24,6 +25,7 @@ pub static PURGED: AtomicU64 = AtomicU64::new(0);
 /// Gives the pages of units that the caller has back; `None` if the system refuses.
 #[cold]
 pub fn discard(first: usize, units: usize) -> Option<()> {
+    huge::loosen(first, units);
     // SAFETY: the units belong to the caller; nobody needs their contents.
     unsafe { memory::discard(crate::space::address_of(first), units * UNIT) }.ok()?;
     count(units * UNIT);
@@ -85,15 +87,33 @@ pub fn excess(target: usize, stamp: u32) -> usize {
 /// refuses.
 fn claimed(r: usize) -> Option<usize> {
     let g = shared(r);
+    if g.sparse.load(Relaxed)
+        && let Some(dirty) = g.word.claim_whole()
+    {
+        DIRTY.fetch_sub(dirty, Relaxed);
+        return match huge::renew(r) {
+            Moved::Yes => given(r, 0, UNITS_PER_REGION, true),
+            Moved::No => {
+                let ok = discard(r * UNITS_PER_REGION, UNITS_PER_REGION).is_some();
+                given(r, 0, UNITS_PER_REGION, ok)
+            }
+            Moved::Lost => None,
+        };
+    }
     let (b, n) = g.word.claim(PIECE)?;
     DIRTY.fetch_sub(n, Relaxed);
     crate::bell::step(20);
     let ok = discard(r * UNITS_PER_REGION + b as usize, n).is_some();
+    given(r, b, n, ok)
+}
+
+/// Gives claimed units back to the heap, without their pages if that is `ok`.
+fn given(r: usize, b: u32, n: usize, ok: bool) -> Option<usize> {
     if !ok {
         DIRTY.fetch_add(n, Relaxed);
     }
     crate::bell::step(21);
-    g.word.give(mask(b, n), !ok);
+    shared(r).word.give(mask(b, n), !ok);
     // ORDERING: Release, pairs with Acquire in `Heap::settle`.
     STALE.store(true, Release);
     ok.then_some(n * UNIT)

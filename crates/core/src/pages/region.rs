@@ -63,25 +63,53 @@ impl Word {
         }
     }
 
+    /// Free units count as dirty from now on: how many more do.
+    pub fn soil_free(&self) -> usize {
+        let mut now = self.0.load(Relaxed);
+        loop {
+            let clean = !(now as u32) & !((now >> 32) as u32);
+            let new = now | (clean as u64) << 32;
+            // ORDERING: Relaxed: no unit changes hands.
+            match self.0.compare_exchange_weak(now, new, Relaxed, Relaxed) {
+                Ok(_) => return clean.count_ones() as usize,
+                Err(v) => now = v,
+            }
+        }
+    }
+
     /// A purger takes dirty units: the whole region if nothing of it is in use and all is dirty, else the longest row of
     /// at most `most`. First unit and number.
     pub fn claim(&self, most: usize) -> Option<(u32, usize)> {
+        self.claim_by(|_, dirty| {
+            let n = longest_run(dirty);
+            let n = if n == 32 { 32 } else { n.min(most) };
+            Some((find_run(dirty, n)?, n)).filter(|_| n > 0)
+        })
+        .map(|(b, n, _)| (b, n))
+    }
+
+    /// A purger takes the whole region, if nothing of it is in use and some of it dirty: how many units.
+    pub fn claim_whole(&self) -> Option<usize> {
+        self.claim_by(|used, dirty| (used == 0 && dirty != 0).then_some((0, 32)))
+            .map(|(_, _, dirty)| dirty)
+    }
+
+    /// Takes the free units that `choose` names, given those in use and those dirty. First, number, how many were dirty.
+    fn claim_by(
+        &self,
+        choose: impl Fn(u32, u32) -> Option<(u32, usize)>,
+    ) -> Option<(u32, usize, usize)> {
         let mut now = self.0.load(Relaxed);
         loop {
-            let dirty = (now >> 32) as u32;
-            let n = longest_run(dirty);
-            if n == 0 {
-                return None;
-            }
-            let n = if n == 32 { 32 } else { n.min(most) };
-            let b = find_run(dirty, n)?;
+            let (used, dirty) = (now as u32, (now >> 32) as u32);
+            let (b, n) = choose(used, dirty)?;
             let bits = mask(b, n) as u64;
             // ORDERING: Acquire, pairs with Release in `give`.
             match self
                 .0
                 .compare_exchange_weak(now, (now | bits) & !(bits << 32), Acquire, Relaxed)
             {
-                Ok(_) => return Some((b, n)),
+                Ok(_) => return Some((b, n, (dirty & mask(b, n)).count_ones() as usize)),
                 Err(v) => now = v,
             }
         }

@@ -98,6 +98,10 @@ fn of_slab(c: Class, slab: &'static Slab) -> usize {
         let os_page = crate::space::os_page();
         let free = whole_pages(!used & 0xffff, os_page);
         let mut empty = free & !whole_pages(free & clean.load(Relaxed) as u32, os_page);
+        if empty != 0 {
+            let unit = slab.unit.load(Relaxed) as usize + part;
+            crate::pages::huge::loosen(unit, 1);
+        }
         while empty != 0 {
             let first = empty.trailing_zeros();
             let n = (!(empty >> first)).trailing_zeros();

@@ -18,6 +18,7 @@ use aethalloc_base::demand::{Demand, Fall, LEAST_SLOTS};
 use aethalloc_base::options::Key;
 use aethalloc_base::policy;
 use aethalloc_base::units::UNIT;
+use aethalloc_sys::memory;
 
 /// Free runs that are left alone.
 const SETTLED: usize = policy::SETTLED / UNIT;
@@ -84,6 +85,11 @@ impl Jobs {
     /// A support thread begins; `own_files`: it may open some.
     pub fn first(&mut self, own_files: bool) {
         self.pressure.begin(own_files);
+        pages::huge::set_system(if own_files {
+            memory::huge_everywhere()
+        } else {
+            None
+        });
     }
 
     /// A time of rounds begins.
