@@ -375,7 +375,7 @@ impl Heap {
         if unsafe { memory::protect(at, n * UNITS_PER_REGION * UNIT, Access::Write) }.is_err() {
             return false;
         }
-        super::huge::committed(at, n * UNITS_PER_REGION * UNIT);
+        super::huge::committed(first, n);
         self.committed_units += n * UNITS_PER_REGION;
         self.next_region = end;
         for r in first..end {
@@ -432,7 +432,10 @@ impl Heap {
 
     /// The longest dirty run of the region that has been dirty for longest, taken out of the heap.
     pub fn take_dirty(&mut self) -> Option<(usize, usize)> {
-        while self.dirty_tail != 0 || self.settle() && self.dirty_tail != 0 {
+        if self.dirty_tail == 0 {
+            self.settle();
+        }
+        while self.dirty_tail != 0 {
             let r = self.dirty_tail as usize - 1;
             let dirty = shared(r).word.dirty();
             let n = longest_run(dirty);

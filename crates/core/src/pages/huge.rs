@@ -40,12 +40,13 @@ pub fn sparse() -> usize {
     SPARSE.load(Relaxed)
 }
 
-/// Memory was made writable.
-pub fn committed(at: *mut u8, len: usize) {
+/// Regions from `first` on were made writable.
+pub fn committed(first: usize, regions: usize) {
     let wish = config::get(Key::huge_pages);
     if wish == ALWAYS || wish == NEVER {
+        let at = space::address_of(first * UNITS_PER_REGION);
         // SAFETY: whole regions of ours. A kernel without huge pages refuses, which is right.
-        let _ = unsafe { memory::want_huge(at, len, wish == ALWAYS) };
+        let _ = unsafe { memory::want_huge(at, regions * REGION, wish == ALWAYS) };
     }
 }
 
@@ -105,7 +106,7 @@ pub fn renew(r: usize) -> Moved {
     // SAFETY: the caller's region; nobody needs its contents.
     let moved = unsafe { memory::renew(space::address_of(r * UNITS_PER_REGION), REGION) };
     if moved == Moved::Yes {
-        committed(space::address_of(r * UNITS_PER_REGION), REGION);
+        committed(r, 1);
         shared(r).sparse.store(false, Relaxed);
         SPARSE.fetch_sub(1, Relaxed);
         super::purge::count(REGION);
