@@ -2,8 +2,20 @@
    argv[3]: hard (each is refused in the end: null with ENOMEM, nothing is lost, what is freed makes room) or soft (nothing
    is refused, and what was freed does not stay beyond the limit). */
 #include "threads.h"
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+
+/* As resident_bytes, without memory of the heap. */
+static size_t resident_now(void) {
+    char text[100] = "";
+    int fd = open("/proc/self/statm", O_RDONLY);
+    CHECK(fd >= 0 && read(fd, text, sizeof text - 1) > 0, "no /proc/self/statm");
+    close(fd);
+    char *second = strchr(text, ' ');
+    CHECK(second != NULL, "what /proc/self/statm says: %s", text);
+    return strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
 
 typedef struct { char *at; uint32_t size, seed; } block_t;
 enum { MOST = 16 };
@@ -94,12 +106,12 @@ int main(int argc, char **argv) {
     }
     pthread_t all[MOST];
     pthread_barrier_init(&step, NULL, (unsigned)threads + 1);
-    size_t before = resident_bytes();
+    size_t before = resident_now();
     for (size_t i = 0; i < threads; i++) all[i] = start(is_hard ? hard : soft, (void *)i);
     pthread_barrier_wait(&step);
     for (int round = 0; is_hard && round < 3; round++) {
         pthread_barrier_wait(&step);
-        size_t tables_bytes = 0, now = resident_bytes();
+        size_t tables_bytes = 0, now = resident_now();
         for (size_t i = 0; i < threads; i++) tables_bytes += counts[i] * sizeof(block_t) + 65536;
         size_t more = now > before + tables_bytes ? now - before - tables_bytes : 0;
         CHECK(on_oracle() || more <= limit + limit / 64, "%zu KiB more are resident", more >> 10);
