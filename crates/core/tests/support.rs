@@ -110,12 +110,14 @@ fn stopped_or_ended_anywhere() {
             CHOSEN.store(step, Relaxed);
             TREATMENT.store(treatment, Release);
             // Most steps come when demand has aged: then it must be left alone for its longest window.
+            // On a busy machine that lasts: each pause is longer than the last.
             let start = Instant::now();
+            let mut pause = if step < 2 { 30 } else { 1000 };
             while !HAPPENED.load(Acquire) {
                 send(&mut random);
                 work(&mut random);
-                let pause = if step < 2 { 30 } else { 1000 };
                 std::thread::sleep(Duration::from_millis(pause));
+                pause += pause / 2;
                 if start.elapsed() > Duration::from_secs(120) {
                     break;
                 }
