@@ -209,6 +209,7 @@ extern "C" fn after_fork_in_child() {
     lock::mark_repaired();
     crate::span::live::reset();
     pages::reset();
+    crate::span::purge::reset();
     adopt_dead_threads();
     bell::counted();
     stats::report("fork");
@@ -219,6 +220,7 @@ extern "C" fn after_fork_in_child() {
 fn repair() {
     each_lock(|l| l.reset());
     lock::mark_repaired();
+    crate::span::purge::reset();
     // What dead threads' caches hold stays where it is: their state may be torn.
 }
 

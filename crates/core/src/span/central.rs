@@ -135,7 +135,10 @@ fn search(c: Class, chain: &Chain, list: List, part: usize) -> Option<&'static S
             return None;
         }
         let slab = Slab::at(r);
-        if slab.claim.state(c) == State::Resting && is_worth(c, slab, part) {
+        if slab.claim.state(c) == State::Resting
+            && is_worth(c, slab, part)
+            && !slab.claim.is_frozen()
+        {
             of(c).looks.store(MOST_LOOKS, Relaxed);
             return Some(slab);
         }
@@ -311,9 +314,9 @@ pub fn let_go(c: Class, slab: &'static Slab, id: u32, list: bool) {
 }
 
 /// Lists a slab that nobody holds, or takes it out of everybody's reach if it is all free: the caller then ends it, without
-/// the lock (class lock held).
+/// the lock (class lock held). While somebody purges it, it only gets listed: that one looks again.
 fn settle(c: Class, slab: &Slab) -> bool {
-    if !slab.all_free(c) {
+    if slab.claim.is_frozen() || !slab.all_free(c) {
         if slab.claim.state(c) != State::Listed {
             enlist(c, slab);
         }
@@ -327,13 +330,6 @@ fn settle(c: Class, slab: &Slab) -> bool {
         entry::store(unit + part, Kind::Freed { class: c });
     }
     true
-}
-
-/// Waits until nobody has the class lock.
-#[cold]
-#[inline(never)]
-pub fn wait(c: Class) {
-    drop(of(c).lock());
 }
 
 /// Whoever holds this slab may take single blocks: its line class or its one owner guarantees that no line is shared.
@@ -390,12 +386,13 @@ pub fn end(c: Class, slab: &'static Slab) {
     });
 }
 
-/// As [`noticed`], by the sweep, which has the class lock already; true: the caller calls [`end`] without it.
+/// As [`noticed`], by the sweep, which has the class lock already and counted `free` blocks before; true: the caller calls
+/// [`end`] without it.
 #[unsafe(link_section = ".text.unlikely.later")]
-pub fn settle_swept(c: Class, slab: &'static Slab) -> bool {
+pub fn settle_swept(c: Class, slab: &'static Slab, free: usize) -> bool {
     match slab.claim.state(c) {
         State::Gone | State::Held => false,
-        State::Listed | State::Resting => slab.free_count(c) >= shape(c).worth && settle(c, slab),
+        State::Listed | State::Resting => free >= shape(c).worth && settle(c, slab),
     }
 }
 
@@ -437,8 +434,11 @@ pub fn take_common(c: Class, serial: u32) -> Option<(usize, usize)> {
     }
 }
 
-/// The first free line group of a slab that nobody holds (class lock held).
+/// The first free line group of a slab that nobody holds (class lock held); none of one that is being purged.
 fn take_line(c: Class, slab: &Slab) -> Option<usize> {
+    if slab.claim.is_frozen() {
+        return None;
+    }
     let s = shape(c);
     let start = slab.cursor.load(Relaxed) as usize;
     for k in 0..s.groups {

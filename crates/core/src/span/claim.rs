@@ -21,9 +21,10 @@
 //! The holder (one thread) reserves free blocks of one group at a time ([`Claim::reserve`]) and hands them out without
 //! telling anybody. The class lock's owner does everything else: acquires, lists, lets go, freezes, releases.
 //! # Who may touch what, when
-//! The holder's reservation is the only change without the class lock. [`Claim::freeze`] forbids the next one: whoever
-//! froze the slab under the class lock knows which group's blocks may be handed out meanwhile (the one in the word, of
-//! which [`super::slab::Slab::reserved`] has the blocks) and that no other block of the slab can be.
+//! Two changes are made without the class lock: the holder's reservation, and the end of a freeze. [`Claim::freeze`] forbids
+//! the next reservation, whoever holds the slab by then: who froze the slab knows which group's blocks may be handed out
+//! meanwhile (the one in the word, of which [`super::slab::Slab::reserved`] has the blocks) and that no other block can be,
+//! also after the class lock was given back: nobody takes blocks of a frozen slab, and nobody ends its life.
 //! # Orderings
 //! `reserve` is Release: whoever freezes the slab afterwards sees the reserved blocks it stored before; it is Acquire: the
 //! holder sees what was done to the slab while it was frozen (`thaw`, Release). The rest is ordered by the class lock.
@@ -52,8 +53,18 @@ const fn class_bits(class: usize) -> u64 {
 pub enum Reserved {
     /// The group is the holder's to hand out.
     Yes,
-    /// The slab is frozen: take the class lock to wait for the end of it, or another slab.
+    /// The slab is frozen: take a block elsewhere.
     Frozen,
+}
+
+/// What a freeze came to.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Frozen {
+    /// The slab is the caller's to look through; the group whose reserved blocks may be handed out meanwhile.
+    Now(Option<usize>),
+    /// Somebody else froze it.
+    Before,
 }
 
 /// What a slab is, to somebody with its class lock.
@@ -86,7 +97,7 @@ impl Claim {
             .store(class_bits(class) | holder_bits(holder) | HELD, Relaxed);
     }
 
-    /// Ends the life (class lock): the slab is not held, every block is free, it is on no list.
+    /// Ends the life (class lock): the slab is not held, not frozen, every block is free, it is on no list.
     pub fn end(&self) {
         self.0.store(0, Relaxed);
     }
@@ -136,41 +147,51 @@ impl Claim {
         }
     }
 
-    /// Class lock: no reservation until [`Claim::thaw`]. The group whose reserved blocks may be handed out meanwhile.
-    pub fn freeze(&self) -> Option<usize> {
+    /// Class lock: no reservation until [`Claim::thaw`], also when the lock was given back.
+    pub fn freeze(&self) -> Frozen {
         // ORDERING: Acquire, pairs with Release in `reserve`: the blocks reserved are seen.
         let now = self.0.fetch_or(FROZEN, Acquire);
         let group = ((now & GROUP) >> 8) as usize;
-        if now & HELD == 0 {
-            None
+        if now & FROZEN != 0 {
+            Frozen::Before
+        } else if now & HELD == 0 {
+            Frozen::Now(None)
         } else {
-            group.checked_sub(1)
+            Frozen::Now(group.checked_sub(1))
         }
     }
 
-    /// Class lock: the holder goes on.
+    /// Who froze the slab is done.
     pub fn thaw(&self) {
-        // ORDERING: Release, pairs with Acquire in `reserve`.
+        // ORDERING: Release, pairs with Acquire in `reserve` and `is_frozen`.
         self.0.fetch_and(!FROZEN, Release);
+    }
+
+    /// Class lock: somebody looks through the slab: no block of it is taken, its life does not end.
+    pub fn is_frozen(&self) -> bool {
+        // ORDERING: Acquire, pairs with Release in `thaw`: what was done to the pages comes before.
+        self.0.load(Acquire) & FROZEN != 0
     }
 
     /// Class lock: a listed or resting slab is held by `holder` from now on.
     pub fn hold(&self, holder: u32) {
-        let class = self.0.load(Relaxed) & class_bits(0xff);
-        self.0.store(class | holder_bits(holder) | HELD, Relaxed);
+        // Nobody reserves between the two; a thaw may come.
+        self.let_go();
+        self.0.fetch_or(holder_bits(holder) | HELD, Relaxed);
     }
 
     /// Class lock, by the holder or for a holder that does not exist any more: nobody holds it.
     pub fn let_go(&self) {
-        let class = self.0.load(Relaxed) & class_bits(0xff);
-        self.0.store(class, Relaxed);
+        self.0.fetch_and(class_bits(0xff) | FROZEN, Relaxed);
     }
 
     /// Class lock: it is on a list from now on, or is not.
     pub fn set_listed(&self, listed: bool) {
-        let now = self.0.load(Relaxed);
-        let new = if listed { now | LISTED } else { now & !LISTED };
-        self.0.store(new, Relaxed);
+        if listed {
+            self.0.fetch_or(LISTED, Relaxed);
+        } else {
+            self.0.fetch_and(!LISTED, Relaxed);
+        }
     }
 }
 

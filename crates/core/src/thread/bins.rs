@@ -190,9 +190,9 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
         if let Some((g, free, n)) = slab.next_worth(c, at, single) {
             let bits = some(free, n, want);
             slab.reserved.store(bits, Relaxed);
-            while slab.claim.reserve(g) == Reserved::Frozen {
-                // Somebody purges the slab: that ends with the class lock.
-                central::wait(c);
+            if slab.claim.reserve(g) == Reserved::Frozen {
+                // Somebody purges the slab, who may be kept from it for long: one block from elsewhere.
+                return super::cold::alloc(cache, c);
             }
             slab.cursor.store(g as u16, Relaxed);
             slab.soil(c, g, bits);

@@ -1,6 +1,6 @@
 //! The claim word: what a holder hands out is never purged, and whoever purges sees the last use of what was freed.
 
-use crate::claim::{Claim, Reserved, State};
+use crate::claim::{Claim, Frozen, Reserved, State};
 use crate::fault::{Fault, Op, breaks, holds};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
@@ -53,7 +53,8 @@ impl Slab {
         self.contents[b].with_mut(|p| unsafe { *p += 1 });
     }
 
-    /// As `thread::bins::refill` and the `malloc` after it: hands out every free block, group after group.
+    /// As `thread::bins::refill` and the `malloc` after it: hands out every free block, group after group, but of a slab that
+    /// is being purged.
     fn hand_out(&self) -> usize {
         let mut n = 0;
         for g in 0..2 {
@@ -61,8 +62,8 @@ impl Slab {
                 continue;
             }
             self.reserved.store(1, Ordering::Relaxed);
-            while self.claim.reserve(g) == Reserved::Frozen {
-                drop(self.lock.lock().unwrap());
+            if self.claim.reserve(g) == Reserved::Frozen {
+                continue;
             }
             self.states[g].store(OUT, Ordering::Relaxed);
             self.write(g);
@@ -77,10 +78,17 @@ impl Slab {
         self.states[b].store(FREE, Ordering::Release);
     }
 
-    /// As `span::purge`: the contents of free blocks go, but for those that the holder reserved.
+    /// As `span::purge`: the contents of free blocks go, but for those that the holder reserved. The lock is needed for the
+    /// freeze alone.
     fn purge(&self) {
-        let _held = self.lock.lock().unwrap();
-        let group = self.claim.freeze();
+        let frozen = {
+            let _held = self.lock.lock().unwrap();
+            if self.claim.state(CLASS) == State::Gone {
+                return;
+            }
+            self.claim.freeze()
+        };
+        let Frozen::Now(group) = frozen else { return };
         let reserved = self.reserved.load(Ordering::Relaxed);
         for g in 0..2 {
             let kept = group == Some(g) && reserved != 0;
@@ -90,6 +98,24 @@ impl Slab {
             }
         }
         self.claim.thaw();
+    }
+
+    /// As `central::settle`: ends the life of a slab that nobody holds and of which all is free; its memory is another's.
+    fn release(&self) {
+        let ended = {
+            let _held = self.lock.lock().unwrap();
+            let free = |s: &AtomicU32| s.load(Ordering::Acquire) == FREE;
+            let over = self.claim.state(CLASS) == State::Resting
+                && !self.claim.is_frozen()
+                && self.states.iter().all(free);
+            if over {
+                self.claim.end();
+            }
+            over
+        };
+        if ended {
+            (0..2).for_each(|b| self.write(b));
+        }
     }
 }
 
@@ -102,7 +128,45 @@ fn spawn(s: &Arc<Slab>, f: impl FnOnce(&Slab) + 'static) -> thread::JoinHandle<(
 fn hand_out_and_purge() {
     let s = Slab::held([FREE, FREE]);
     let other = spawn(&s, |s| s.purge());
-    assert_eq!(s.hand_out(), 2);
+    assert!(s.hand_out() <= 2);
+    other.join().unwrap();
+}
+
+/// Two purge at the same time.
+fn purge_twice() {
+    let s = Slab::held([FREE, FREE]);
+    let other = spawn(&s, |s| s.purge());
+    s.purge();
+    other.join().unwrap();
+}
+
+/// The holder lets go while somebody purges; the slab ends.
+fn purge_and_release() {
+    let s = Slab::held([FREE, FREE]);
+    let other = spawn(&s, |s| s.purge());
+    {
+        let _held = s.lock.lock().unwrap();
+        s.claim.let_go();
+    }
+    s.release();
+    other.join().unwrap();
+}
+
+/// The holder lets go while somebody purges; the next one holds the slab.
+fn purge_and_hand_over() {
+    let s = Slab::held([FREE, FREE]);
+    let other = spawn(&s, |s| s.purge());
+    {
+        let _held = s.lock.lock().unwrap();
+        s.claim.let_go();
+        s.claim.set_listed(true);
+    }
+    {
+        let _held = s.lock.lock().unwrap();
+        s.claim.set_listed(false);
+        s.claim.hold(OTHER);
+    }
+    s.hand_out();
     other.join().unwrap();
 }
 
@@ -146,8 +210,24 @@ fn hand_over() {
 
 #[test]
 fn what_is_reserved_is_not_purged() {
-    holds(None, hand_out_and_purge);
+    holds(Some(4), hand_out_and_purge);
     holds(Some(2), free_hand_out_and_purge);
+}
+
+#[test]
+fn whoever_purges_needs_no_lock() {
+    holds(Some(3), purge_twice);
+    holds(Some(3), purge_and_release);
+    holds(Some(2), purge_and_hand_over);
+}
+
+#[test]
+fn is_frozen_needs_acquire() {
+    breaks(
+        None,
+        Fault::weaken(FILE, SOURCE, "is_frozen", Op::Load, Ordering::Acquire),
+        purge_and_release,
+    );
 }
 
 #[test]
