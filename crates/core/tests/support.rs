@@ -51,7 +51,7 @@ fn probe(step: u32) {
     }
 }
 
-const EVERY: [u32; 9] = [0, 1, 2, 3, 10, 11, 20, 21, 30];
+const EVERY: [u32; 11] = [0, 1, 2, 3, 10, 11, 20, 21, 30, 31, 32];
 
 /// Fills and frees: leaves free runs, half-empty slabs and blocks in an outbox behind. Contents are checked.
 fn work(random: &mut Random) {
