@@ -115,11 +115,12 @@ impl Objects {
         // SAFETY: live.
         let usable = unsafe { front::usable_size(p) };
         let good = front::good_size(size, align);
-        // A thread with few objects of a class gets blocks of the next class of whole lines.
+        // A thread with few objects of a class gets blocks of the next class of whole lines, and the first objects of a process
+        // blocks of up to twice that.
         let most = if good > 1024 {
             good
         } else {
-            good.next_multiple_of(LINE)
+            front::good_size(good.next_multiple_of(LINE) * 2, 1)
         };
         assert!(
             good >= size && (good..=most).contains(&usable),
