@@ -234,7 +234,7 @@ static const struct { const char *name; void (*before)(void), (*call)(void); } c
     {"malloc(48), cold", cold_48, do_malloc}, {"20 malloc(48), getting hot", warm_48, do_mallocs},
     {"20 malloc(5000)", few_5000, do_mallocs}, {"40 free(5000)", few_5000, do_frees},
     {"malloc_trim", hot_48, do_trim},         {"a thread", hot_48, do_thread},
-    {"a first thread", big, do_thread},
+    {"a first thread", big, do_thread},       {"fork", hot_64, do_fork},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 

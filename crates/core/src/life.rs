@@ -8,6 +8,7 @@ use crate::span::owners;
 use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
 use crate::thread::cache::{self, Cache};
 use crate::thread::exit;
+use crate::thread::inside::Inside;
 use crate::thread::tls::Life;
 use crate::{bell, config, guard, pages, space, stats, support};
 use aethalloc_base::class;
@@ -37,6 +38,7 @@ pub unsafe fn start(environment: *const *const u8) {
     if STARTED.swap(true, AcqRel) {
         return;
     }
+    let inside = Inside::enter(cache::me());
     // SAFETY: the caller's promise.
     unsafe { read_options(environment) };
     // If the system grants no space now, a later call may get one: what follows is needed then.
@@ -45,6 +47,7 @@ pub unsafe fn start(environment: *const *const u8) {
     keep_path();
     watch_raw_forks();
     guard::start();
+    drop(inside);
     if !guard::allows_caches() {
         // Of the thread that runs constructors, if it allocated before.
         cache::me().set_bins(crate::thread::bins::none());
@@ -192,18 +195,22 @@ fn each_lock(mut f: impl FnMut(&lock::Lock)) {
 
 #[cold]
 extern "C" fn before_fork() {
+    // No signal handler waits for what its own thread is taking or giving back here.
+    let _inside = Inside::enter(cache::me());
     each_lock(|l| l.close());
     lock::fork_begins();
 }
 
 #[cold]
 extern "C" fn after_fork_in_parent() {
+    let _inside = Inside::enter(cache::me());
     lock::fork_ended();
     each_lock(|l| l.reopen());
 }
 
 #[cold]
 extern "C" fn after_fork_in_child() {
+    let inside = Inside::enter(cache::me());
     lock::fork_ended();
     each_lock(|l| l.reset());
     lock::mark_repaired();
@@ -211,6 +218,7 @@ extern "C" fn after_fork_in_child() {
     pages::reset();
     crate::span::purge::reset();
     adopt_dead_threads();
+    drop(inside);
     bell::counted();
     stats::report("fork");
 }
