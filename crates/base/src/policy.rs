@@ -10,10 +10,20 @@ pub const fn retained_limit(live: usize, floor: usize, share: usize) -> usize {
 /// Bytes of free memory that the support thread leaves alone, whatever demand says.
 pub const SETTLED: usize = 512 << 10;
 
-/// Free blocks that make a group of `blocks` worth a reservation: a thread that reserved one block at a time would spend
-/// its time reserving. What is left unused is at most an eighth.
-pub const fn worth(blocks: usize) -> usize {
-    clamp(blocks / 8, 1, 8)
+/// Free blocks of `size` bytes that make a group of `blocks` worth a reservation: a thread that reserved one small block
+/// at a time would spend its time reserving. What is left unused is at most an eighth, and about 1 KiB a group.
+pub const fn worth(blocks: usize, size: usize) -> usize {
+    clamp(min(blocks / 8, per(1024, size)), 1, 8)
+}
+
+/// The part of a slab of blocks of `size` bytes that has to be free before a search takes it: a thirty-second of 64 KiB is
+/// as much as a reservation of larger blocks.
+pub const fn worthy_part(size: usize) -> usize {
+    if size >= 256 { 32 } else { 8 }
+}
+
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
 }
 
 /// How many blocks of `size` bytes a thread reserves at first: few, so that a thread that does little holds little.
@@ -49,6 +59,15 @@ pub const fn clamp(v: usize, low: usize, high: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_blocks_are_reserved_by_the_handful_and_large_ones_singly() {
+        assert_eq!(worth(64, 16), 8);
+        assert_eq!(worth(64, 128), 8);
+        assert_eq!(worth(64, 608), 1);
+        assert_eq!(worth(16, 4096), 1);
+        assert_eq!(worth(0, 0), 1);
+    }
 
     #[test]
     fn retained_memory_follows_live_memory_above_the_floor() {

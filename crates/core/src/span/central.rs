@@ -19,6 +19,7 @@ use crate::space::entry::{self, Kind};
 use crate::space::{self, pool};
 use crate::sync::{AtomicU8, AtomicU32, Ordering::*};
 use aethalloc_base::class::{self, Class};
+use aethalloc_base::policy;
 use aethalloc_sys::lock::{Held, Lock};
 
 /// What the lock of one class guards.
@@ -210,7 +211,7 @@ fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> {
 /// Listed slabs that one acquisition looks at.
 const LOOKS: usize = 4;
 /// Resting slabs that one search looks at, at most.
-const MOST_LOOKS: u32 = 8;
+const MOST_LOOKS: u32 = 32;
 
 /// A slab of class `c` for the thread `id` (its `serial` never returns) to hold: its own with free blocks, a common one, or
 /// a fresh one. `None`: out of memory.
@@ -221,6 +222,7 @@ const MOST_LOOKS: u32 = 8;
 #[unsafe(link_section = ".text.unlikely.later")]
 pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
     let line = class::is_line(c);
+    let part = policy::worthy_part(class::size(c));
     {
         let _held = of(c).lock();
         let owned = super::owners::owned(id, c);
@@ -231,7 +233,7 @@ pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
                 hold(c, slab, id);
                 return Some(slab);
             }
-            if let Some(slab) = search(c, &owned.rest, List::Rest, 8) {
+            if let Some(slab) = search(c, &owned.rest, List::Rest, part) {
                 hold(c, slab, id);
                 return Some(slab);
             }
@@ -262,7 +264,12 @@ pub fn acquire(c: Class, id: u32, serial: u32) -> Option<&'static Slab> {
             rest(c, slab, false);
         }
         // Of a common slab of another class half must be whole lines.
-        if let Some(slab) = search(c, &of(c).resting, List::Resting, if line { 8 } else { 2 }) {
+        if let Some(slab) = search(
+            c,
+            &of(c).resting,
+            List::Resting,
+            if line { part } else { 2 },
+        ) {
             adopt_if_free(c, slab, id);
             hold(c, slab, id);
             return Some(slab);

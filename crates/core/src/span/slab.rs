@@ -146,7 +146,10 @@ static SHAPES: [Shape; class::COUNT] = {
             row: class::row(c),
             groups: class::groups(c),
             line: class::group(c),
-            worth: aethalloc_base::policy::worth(if per_unit < 64 { per_unit } else { 64 }),
+            worth: aethalloc_base::policy::worth(
+                if per_unit < 64 { per_unit } else { 64 },
+                class::size(c),
+            ),
             reciprocal: class::RECIPROCALS[c],
         };
         c += 1;
