@@ -3,7 +3,6 @@
 //! ```text
 //!  63                     32 31         16 15     8 7      0
 //! | state bytes / 8 in meta | 0           | unit    | class  |   unit number `unit` of a slab
-//! | state bytes / 8 in meta | unit, class | SLOW    | 0      |   the same, whose frees take the slow path
 //! | length in 4 KiB pages   | bits        | LARGE   | 0      |   first unit of a large object; bit 16 MOVED, bit 17 GUARDED
 //! | 0                       | class       | FREED   | 0      |   a slab of the class was here (for the report of a late free)
 //! | record / 8 in meta      | 0           | SAMPLED | 0      |   a sampled object (`guard::sampled`): its first unit, or all of a small one's
@@ -21,7 +20,6 @@ use aethalloc_base::class::Class;
 use aethalloc_sys::memory::{self, Access};
 use core::ptr::null_mut;
 
-const SLOW: u64 = 1 << 8;
 const LARGE: u64 = 2 << 8;
 const FREED: u64 = 3 << 8;
 /// A large object whose pages came from another place and so lie in a mapping of their own.
@@ -50,8 +48,6 @@ pub enum Kind {
         part: usize,
         /// Offset of this unit's state bytes from the metadata's start.
         state: usize,
-        /// Frees take the slow path (safety modes).
-        slow: bool,
     },
     /// A slab of this class was here last; nothing is now.
     Freed {
@@ -123,12 +119,6 @@ pub fn load(u: usize) -> Kind {
     let state = (e >> 32) as usize * 8;
     match e & 0xff {
         0 if e == 0 => Kind::None,
-        0 if e & 0xff00 == SLOW => Kind::Slab {
-            class: (e >> 16) as usize & 0xff,
-            part: (e >> 24) as usize & 0xff,
-            state,
-            slow: true,
-        },
         0 if e & 0xff00 == LARGE => Kind::Large {
             pages: (e >> 32) as usize,
             guarded: e & GUARDED != 0,
@@ -149,7 +139,6 @@ pub fn load(u: usize) -> Kind {
             class: c as usize,
             part: (e >> 8) as usize & 0xff,
             state,
-            slow: false,
         },
     }
 }
@@ -158,15 +147,9 @@ pub fn load(u: usize) -> Kind {
 pub fn store(u: usize, kind: Kind) {
     let e = match kind {
         Kind::None => 0,
-        Kind::Slab {
-            class,
-            part,
-            state,
-            slow: false,
-        } => (state as u64 / 8) << 32 | (part as u64) << 8 | class as u64,
-        Kind::Slab {
-            class, part, state, ..
-        } => (state as u64 / 8) << 32 | (part as u64) << 24 | (class as u64) << 16 | SLOW,
+        Kind::Slab { class, part, state } => {
+            (state as u64 / 8) << 32 | (part as u64) << 8 | class as u64
+        }
         Kind::Large { pages, guarded } => large(pages, guarded),
         Kind::Fenced { pages } => fenced(pages),
         Kind::Sampled { record } => (record as u64 / 8) << 32 | SAMPLED,

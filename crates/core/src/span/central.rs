@@ -201,7 +201,6 @@ fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> {
                 class: c,
                 part,
                 state: slab.state_offset(c, part),
-                slow: false,
             },
         );
     }

@@ -14,7 +14,6 @@ const SLAB: Kind = Kind::Slab {
     class: 5,
     part: 0,
     state: 4096,
-    slow: false,
 };
 const LARGE: Kind = Kind::Large {
     pages: 40,
