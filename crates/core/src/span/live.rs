@@ -2,7 +2,7 @@
 //!
 //! Free runs are bounded by the page heap; free blocks inside slabs that are in use are not, and when a program drops
 //! most of what it held, most pages of such slabs may be empty. So the frees themselves watch the sum: when it has
-//! fallen by `FALL` bytes and a quarter since its last peak, the freeing thread purges the empty pages of all slabs,
+//! fallen by `FALL` bytes and an eighth since its last peak, the freeing thread purges the empty pages of all slabs,
 //! once, unless what earlier sweeps gave back was missed (`missed`). Where a support thread looks, it does, a little later.
 //! A program in a steady state causes no sweep.
 //!
@@ -53,7 +53,7 @@ pub fn change(bytes: isize) {
         PEAK.store(live, Relaxed);
     } else if bytes < 0 {
         let high = peak.max(HIGH.load(Relaxed));
-        if live.max(0) + (high / 4).max(FALL) < high {
+        if live.max(0) + (high / 8).max(FALL) < high {
             fallen(live.max(0));
         }
     }
@@ -67,7 +67,7 @@ fn fallen(live: isize) {
     } else if !SWEEPING.swap(true, Relaxed) {
         let peak = PEAK.swap(live, Relaxed).max(0);
         let high = HIGH.load(Relaxed).max(peak);
-        let fall = (high - live) as usize;
+        let fall = (high - live).max(0) as usize;
         let keep = MISSED.keep(peak as usize, live as usize);
         if keep.is_some_and(|keep| keep <= fall / 2) {
             HIGH.store(live, Relaxed);
