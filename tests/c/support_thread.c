@@ -3,6 +3,7 @@
    starts     a second thread, much freed: one task more, modest, and gone when the program is alone again
    exits      pthread_exit of main while it lives: the process ends with the last thread of the program
    exec, exit, fork      each while it works
+   spawn      argv[2] times fork and exec while it works
    unshare    a user namespace after the program's threads have ended
    setuid     (root) the program's credentials change while it lives: none with the old ones is left after a while */
 #include "threads.h"
@@ -174,6 +175,27 @@ static void forks(void) {
     join(t);
 }
 
+/* Children allocate, then become another program, while threads and support thread work. */
+static void spawns(int times) {
+    pthread_t t = start(churns, NULL);
+    wait_for_support();
+    for (int i = 0; i < times; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0, "fork");
+        if (child == 0) {
+            char *volatile block = malloc((size_t)(i * 37 % 70000) + 1);
+            CHECK(block, "malloc is null in child %d", i);
+            block[0] = 1;
+            free(block);
+            execl("/proc/self/exe", "support_thread", "nothing", (char *)NULL);
+            _exit(1);
+        }
+        child_succeeds(child, "fork and exec");
+    }
+    stop = 1;
+    join(t);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc >= 2, "usage: support_thread WHAT");
     const char *what = argv[1];
@@ -182,6 +204,8 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "alone")) alone();
     else if (!strcmp(what, "starts")) starts();
     else if (!strcmp(what, "fork")) forks();
+    else if (!strcmp(what, "spawn")) spawns(argc > 2 ? atoi(argv[2]) : 10);
+    else if (!strcmp(what, "nothing")) free(hidden(malloc(1)));
     else if (!strcmp(what, "exits")) {
         main_thread = pthread_self();
         start(waits, NULL);

@@ -82,6 +82,19 @@ fn exec_while_it_works() {
     });
 }
 
+/// Children that become other programs while it works.
+#[test]
+fn a_thousand_forks_and_execs() {
+    test(|| {
+        let program = Source::c("support_thread").build()?;
+        let times = if quick() { "50" } else { "1000" };
+        let run = program.on_oracle().arg("spawn").arg(times);
+        run.finish().succeeded();
+        ours(&program, "decay:80", |run| run.arg("spawn").arg(times));
+        Ok(())
+    });
+}
+
 /// Its figures: KiB beyond the program's own (of live bytes in percent) once it slept. The time given is a multiple of what it needs,
 /// so that a busy machine does not fail the test; how soon it is done is the bench's to say.
 #[test]
