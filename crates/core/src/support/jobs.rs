@@ -125,6 +125,12 @@ impl Jobs {
     /// The thread ends: the formula counts again.
     pub fn finish(&mut self, s: &Shared) {
         s.allowed.store(0, Relaxed);
+        // What a program with one thread left then does not free, nobody would look for.
+        let live = live::bytes();
+        if config::get(Key::support_sweep) != 0 && self.slabs.fallen(live) >= Fall::LEAST {
+            let freed = span::purge::all();
+            self.slabs.swept(freed, live);
+        }
         let limit = pages::limit_units();
         if pages::dirty_units() > limit {
             pages::purge::excess(limit / 2, 0);

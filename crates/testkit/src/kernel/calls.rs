@@ -47,6 +47,9 @@ calls! {
     ARCH_PRCTL SYS_arch_prctl EINVAL;
     PROCESS_VM_READV SYS_process_vm_readv EPERM;
     GETRANDOM SYS_getrandom ENOSYS;
+    PREAD64 SYS_pread64 EIO;
+    PIDFD_OPEN SYS_pidfd_open ENOSYS;
+    PIDFD_GETFD SYS_pidfd_getfd EPERM;
     PKEY_ALLOC SYS_pkey_alloc ENOSPC;
     PKEY_FREE SYS_pkey_free EINVAL;
     CLONE SYS_clone EAGAIN;
