@@ -2,7 +2,7 @@
 //! answer from the masks before the call.
 //!
 //! ```text
-//! take n <= 32: of the 4 regions that became dirty last, the first with n dirty units in a row; else a region whose
+//! take n <= 32: of the 16 regions that became dirty last, the first with n dirty units in a row; else a region whose
 //!               longest free run is the shortest that fits; else new regions. Lowest units first.
 //! take n > 32:  the lowest free regions in a row; else at the end of what is committed.
 //! purge:        regions that have been dirty for longest, each one's longest dirty run first.
@@ -121,7 +121,7 @@ fn run(bytes: &[u8]) {
 fn check_small(before: &Picture, (first, n): (usize, usize)) {
     let (r, b) = (first / UNITS_PER_REGION, first % UNITS_PER_REGION);
     assert!(b + n <= UNITS_PER_REGION, "a run of {n} crosses a region");
-    let dirty = before.dirty.iter().take(4);
+    let dirty = before.dirty.iter().take(16);
     let reused = dirty
         .copied()
         .find_map(|r| find(before.regions[&r].dirty, n).map(|b| (r, b)));
@@ -161,13 +161,17 @@ fn check_large(before: &Picture, (first, n): (usize, usize)) {
     );
     let (r, k) = (first / UNITS_PER_REGION, n.div_ceil(UNITS_PER_REGION));
     let is_free = |r: &usize| before.regions.get(r).is_some_and(|m| m.used == 0);
-    let lowest = before
-        .regions
-        .keys()
-        .copied()
-        .find(|r| (*r..r + k).all(|r| is_free(&r)));
-    match lowest {
-        Some(lowest) => assert_eq!(r, lowest, "the lowest {k} free regions in a row"),
+    let windows = before.regions.keys().copied();
+    let windows = windows.filter(|r| (*r..r + k).all(|r| is_free(&r)));
+    let dirty = |r: usize| -> u32 {
+        (r..r + k)
+            .map(|r| before.regions[&r].dirty.count_ones())
+            .sum()
+    };
+    // The lowest of those with the most dirty units.
+    let best = windows.min_by_key(|r| (std::cmp::Reverse(dirty(*r)), *r));
+    match best {
+        Some(best) => assert_eq!(r, best, "of {k} free regions in a row the dirtiest"),
         None => {
             let grown = (r..r + k)
                 .filter(|r| !before.regions.contains_key(r))

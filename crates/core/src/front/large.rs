@@ -3,6 +3,7 @@
 //! Cost: the page heap's lock (~50 ns) and the page faults of what is touched. `realloc` grows in place where the next
 //! units are free, else moves pages instead of bytes from `MOVE_BYTES` on.
 
+use crate::bell;
 use crate::guard::fenced::Fenced;
 use crate::guard::sampled::{self, Sampled};
 use crate::guard::{self, Objects};
@@ -15,6 +16,7 @@ use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::options::Key;
 use aethalloc_base::units::{PAGE, REGION, UNIT, UNITS_PER_REGION, units_for};
 use aethalloc_sys::memory::{self, Moved};
+use aethalloc_sys::process;
 use core::ptr::null_mut;
 
 /// Objects moved by `realloc` from this size on have their pages moved.
@@ -118,11 +120,22 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     p
 }
 
+/// How often what others left empty is looked for before memory is out.
+const TRIES: usize = 3;
+
 /// A run, if need be out of what is free but was not yet noticed to be.
 fn take_or_reclaim(units: usize) -> Option<Run> {
     let run = pages::take(units).or_else(|| {
-        super::purge();
-        pages::take(units)
+        for _ in 0..TRIES {
+            super::purge();
+            let run = pages::take(units);
+            if run.is_some() || !bell::is_served() {
+                return run;
+            }
+            // The support thread may have had slabs in hand that nobody else could look at.
+            process::yield_now();
+        }
+        None
     });
     if pages::limit::wants_sweep() {
         crate::span::purge::all();
