@@ -166,7 +166,7 @@ fn end_or_later(p: usize, size: Option<usize>) {
     end(p, size);
 }
 
-/// As [`end_or_later`], inside.
+/// As `end_or_later`, inside.
 pub fn end_object(p: usize) {
     end(p, None);
 }

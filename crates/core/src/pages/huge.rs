@@ -7,7 +7,7 @@
 //! the system is set. When all of a sparse region is free and given back it becomes one like any other.
 //!
 //! Cost: two calls when a region becomes sparse, ~3 us, with a huge page to split ~100 us. Each may be a mapping of its own until
-//! it is free again, so there are [`MOST_SPARSE`] at most.
+//! it is free again, so there are `MOST_SPARSE` at most.
 
 use super::heap::{DIRTY, STALE, TOP, shared};
 use crate::config;

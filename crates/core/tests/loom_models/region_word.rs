@@ -104,7 +104,7 @@ fn take_needs_acquire() {
 fn claim_needs_acquire() {
     breaks(
         BOUND,
-        Fault::weaken(FILE, SOURCE, "claim", Op::Update, Ordering::Acquire),
+        Fault::weaken(FILE, SOURCE, "claim_by", Op::Update, Ordering::Acquire),
         taker_and_purger,
     );
 }
