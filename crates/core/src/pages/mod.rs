@@ -170,7 +170,9 @@ pub fn shrink(run: &mut Run, units: usize) {
 
 /// Most dirty units that may stay for ever: what the frees enforce when nobody else does.
 pub fn limit_units() -> usize {
-    let live = USED.load(Relaxed) * UNIT;
+    // Not the runs in use: many of a sparse heap's pages were given back, and what lives in them asks for little.
+    let live = crate::span::live::bytes() + crate::front::large::stats().0;
+    let live = live.min(USED.load(Relaxed) * UNIT);
     policy::retained_limit(
         live,
         crate::config::get(Key::retain),
@@ -186,6 +188,7 @@ fn allowed_units(dirty: usize) -> usize {
     }
     let demand = match bell::allowed() {
         0 => match MISSED.keep(take_peak(), used) {
+            Some(0) => 0, // nothing was missed: the formula alone counts
             Some(units) => with_scatter(used + units).saturating_sub(used),
             None => dirty, // another thread is about to do what is needed
         },
