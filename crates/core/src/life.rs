@@ -229,6 +229,8 @@ fn repair() {
     each_lock(|l| l.reset());
     lock::mark_repaired();
     crate::span::purge::reset();
+    crate::span::live::reset();
+    pages::reset();
     // What dead threads' caches hold stays where it is: their state may be torn.
 }
 

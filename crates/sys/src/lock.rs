@@ -163,6 +163,15 @@ pub fn mark_repaired() {
     }
 }
 
+/// Repairs a child that was made without fork handlers, for a caller that met something other than a lock which nobody
+/// will ever give back.
+#[cold]
+pub fn repair_child() {
+    if in_unprepared_child() {
+        reset_hook();
+    }
+}
+
 fn reset_hook() {
     let f = RESET.load(Relaxed);
     if !f.is_null() {

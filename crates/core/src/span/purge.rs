@@ -102,7 +102,8 @@ pub fn reset() {
 /// Purges the empty pages of one slab that the caller froze, in runs; `held_group`: see [`Frozen::Now`].
 fn of_slab(c: Class, slab: &'static Slab, held_group: Option<usize>) -> usize {
     let s = shape(c);
-    let reserved = slab.reserved.load(Relaxed);
+    // ORDERING: Acquire, pairs with Release in `bins::refill`.
+    let reserved = slab.reserved.load(Acquire);
     let mut bytes = 0;
     for part in 0..s.units {
         let groups = if s.units > 1 {

@@ -189,8 +189,12 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
         let at = slab.cursor.load(Relaxed) as usize;
         if let Some((g, free, n)) = slab.next_worth(c, at, single) {
             let bits = some(free, n, want);
-            slab.reserved.store(bits, Relaxed);
+            // ORDERING: Release, pairs with Acquire in the purge: who sees these bits, also where the reservation is refused
+            // now, sees OUT on the blocks of the earlier ones.
+            slab.reserved.store(bits, Release);
             if slab.claim.reserve(g) == Reserved::Frozen {
+                // In a child that ran no fork handlers that somebody does not exist.
+                aethalloc_sys::lock::repair_child();
                 // Somebody purges the slab, who may be kept from it for long: one block from elsewhere.
                 return super::cold::alloc(cache, c);
             }

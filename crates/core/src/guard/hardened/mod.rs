@@ -31,6 +31,7 @@ use crate::violation::{self, Verb};
 use aethalloc_base::class;
 use aethalloc_base::units::GRANULE;
 use core::ptr::null_mut;
+use core::sync::atomic::fence;
 use heap::{BUSY, Block, FREED, LIVE, NEW, Slab};
 use magazine::Magazines;
 
@@ -70,6 +71,10 @@ impl Hardened {
         };
         let (slab, i) = (taken.slab(), taken.number());
         let (p, block) = (slab.block(i), slab.size());
+        // A check that runs meanwhile leaves the block alone.
+        slab.state(i).store(BUSY, Relaxed);
+        // ORDERING: pairs with the fence in `check_block`: who sees a byte of the canary sees BUSY.
+        fence(Release);
         // SAFETY: the block is this call's until it is LIVE.
         unsafe {
             if let Some(at) = canary::first_used(p, block) {
@@ -241,6 +246,8 @@ fn check_block(slab: &Slab, i: usize) {
                 Some(at) => (block, at),
             }
         };
+        // ORDERING: pairs with the fence in `allocate_from`.
+        fence(Acquire);
         if slab.state(i).load(Acquire) != before
             || found.is_some_and(|earlier| earlier != (size, at))
         {
