@@ -6,8 +6,10 @@
 //! free     24 instructions, 7 loads, 2 stores    page map, exact slot, state byte, the thread's budget; two exits
 //! ```
 //! Nothing may be added here. A signal handler that comes between the first store and the last of `malloc` finds the empty set of
-//! bins (`core::thread::inside`); before and after them nothing was read that could be stale, and nothing is half changed. Slow paths are jumped to, so that no frame of ours is on the stack when a failing
-//! operator new lets an exception pass.
+//! bins (`core::thread::inside`); before them only the address of the thread's bins was read, which changes once in a thread's life (a
+//! handler whose malloc makes them in those few instructions costs the thread their use, never a block); after them nothing is
+//! half changed. Slow paths are jumped to, so that no frame of ours is on the stack when a failing operator new lets an
+//! exception pass.
 
 use aethalloc_core::front;
 use aethalloc_core::thread::bins;

@@ -12,7 +12,7 @@
 use super::heap::{DIRTY, STALE, TOP, shared};
 use crate::config;
 use crate::space;
-use crate::sync::{AtomicU8, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering::*};
 use aethalloc_base::options::Key;
 use aethalloc_base::units::{REGION, UNITS_PER_REGION};
 use aethalloc_sys::memory::{self, Moved};
@@ -26,6 +26,8 @@ const NEVER: usize = 3;
 const MOST_SPARSE: usize = 4096;
 
 static SPARSE: AtomicUsize = AtomicUsize::new(0);
+/// The system refused the advice: no more mappings, or no huge pages. No further try.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// How the system is set: 0 nobody has read it, 1 huge pages only where they are asked for, or none, 2 everywhere.
 static SYSTEM: AtomicU8 = AtomicU8::new(0);
@@ -79,7 +81,10 @@ pub fn loosen(first: usize, units: usize) {
 #[cold]
 fn make_sparse(r: usize, surely: bool) {
     let g = shared(r);
-    if SPARSE.load(Relaxed) >= MOST_SPARSE || g.sparse.swap(true, Relaxed) {
+    if REFUSED.load(Relaxed)
+        || SPARSE.load(Relaxed) >= MOST_SPARSE
+        || g.sparse.swap(true, Relaxed)
+    {
         return;
     }
     SPARSE.fetch_add(1, Relaxed);
@@ -87,7 +92,9 @@ fn make_sparse(r: usize, surely: bool) {
     // SAFETY: a region of ours; neither call changes contents.
     unsafe {
         if memory::want_huge(at, REGION, false).is_err() {
-            SPARSE.store(MOST_SPARSE, Relaxed); // no more mappings, or no huge pages: no further try
+            REFUSED.store(true, Relaxed);
+            g.sparse.store(false, Relaxed);
+            SPARSE.fetch_sub(1, Relaxed);
             return;
         }
         memory::split_huge(at, space::os_page());
