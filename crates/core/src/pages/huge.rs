@@ -81,9 +81,7 @@ pub fn loosen(first: usize, units: usize) {
 #[cold]
 fn make_sparse(r: usize, surely: bool) {
     let g = shared(r);
-    if REFUSED.load(Relaxed)
-        || SPARSE.load(Relaxed) >= MOST_SPARSE
-        || g.sparse.swap(true, Relaxed)
+    if REFUSED.load(Relaxed) || SPARSE.load(Relaxed) >= MOST_SPARSE || g.sparse.swap(true, Relaxed)
     {
         return;
     }
