@@ -162,10 +162,12 @@ fn assert_bounded(peak: usize) {
     assert!(s.used + s.dirty <= s.committed, "{s:?}");
 }
 
+/// Units of the largest run that a test of this file takes.
+const SWING: usize = 40 * UNITS_PER_REGION;
+
 /// What goes up and down is not given back each time; when it does so no more, it is.
 #[test]
 fn memory_that_was_missed_is_kept_for_a_while() {
-    const UNITS: usize = 40 * UNITS_PER_REGION;
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     assert!(space::ready());
     let swing = |take: usize| {
@@ -176,14 +178,14 @@ fn memory_that_was_missed_is_kept_for_a_while() {
         (s.dirty, s.purged)
     };
     let _ = front::purge();
-    let (_, before) = swing(UNITS);
+    let (_, before) = swing(SWING);
     for _ in 0..100 {
-        swing(UNITS);
+        swing(SWING);
     }
     let purged = (pages::stats().purged - before) as usize / UNIT;
     assert!(
-        purged < 10 * UNITS,
-        "{purged} units purged in 100 swings of {UNITS}"
+        purged < 10 * SWING,
+        "{purged} units purged in 100 swings of {SWING}"
     );
     // Nothing large any more: demand ages, and a later free gives back what is beyond the formula.
     let start = std::time::Instant::now();
@@ -204,8 +206,8 @@ fn runs_do_not_overlap_and_clean_ones_are_zero() {
     assert!(space::ready());
     let used = pages::stats().used;
     let mut random = Random::new(seed, 0);
-    // What another test missed may not be forgotten wholly.
-    let mut peak = used + formula(used);
+    // What another test missed may not be forgotten yet.
+    let mut peak = used + SWING * UNIT;
     for _ in 0..6 {
         let mut oracle = Oracle::default();
         for _ in 0..2500 {
