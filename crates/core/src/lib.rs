@@ -13,6 +13,7 @@ pub mod guard;
 pub mod inspect;
 pub mod life;
 mod missed;
+mod out;
 pub mod pages;
 pub mod rule;
 pub mod space;

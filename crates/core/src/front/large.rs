@@ -7,6 +7,7 @@ use crate::bell;
 use crate::guard::fenced::Fenced;
 use crate::guard::sampled::{self, Sampled};
 use crate::guard::{self, Objects};
+use crate::out::LARGE as BYTES;
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
 use crate::space::{self};
@@ -27,7 +28,6 @@ const MOST_MOVED: usize = 4096;
 /// Objects that were moved and live, and ranges that could not be joined with their neighbours.
 static MOVED: AtomicUsize = AtomicUsize::new(0);
 
-static BYTES: AtomicUsize = AtomicUsize::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static MADE: AtomicU64 = AtomicU64::new(0);
 

@@ -171,8 +171,7 @@ pub fn shrink(run: &mut Run, units: usize) {
 /// Most dirty units that may stay for ever: what the frees enforce when nobody else does.
 pub fn limit_units() -> usize {
     // Not the runs in use: many of a sparse heap's pages were given back, and what lives in them asks for little.
-    let live = crate::span::live::bytes() + crate::front::large::stats().0;
-    let live = live.min(USED.load(Relaxed) * UNIT);
+    let live = crate::out::bytes().min(USED.load(Relaxed) * UNIT);
     policy::retained_limit(
         live,
         crate::config::get(Key::retain),

@@ -11,13 +11,13 @@
 use crate::bell;
 use crate::config;
 use crate::missed::Missed;
+use crate::out::BLOCKS as LIVE;
 use crate::sync::{AtomicBool, AtomicIsize, AtomicU64, Ordering::*};
 use aethalloc_base::options::Key;
 
 /// Least fall that is followed by a sweep.
 const FALL: isize = 8 << 20;
 
-static LIVE: AtomicIsize = AtomicIsize::new(0);
 /// The most since somebody last looked, and since the last sweep before that.
 static PEAK: AtomicIsize = AtomicIsize::new(0);
 static HIGH: AtomicIsize = AtomicIsize::new(0);
