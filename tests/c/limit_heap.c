@@ -120,9 +120,9 @@ int main(int argc, char **argv) {
         for (int i = 0; i < 3; i++) pthread_barrier_wait(&step);
     }
     for (size_t i = 0; i < threads; i++) join(all[i]);
-    void *large = malloc(limit / 4 * 3);
-    CHECK(on_oracle() || large != NULL, "no block of %zu MiB when all is freed", limit / 4 * 3 >> 20);
-    if (large) memset(large, 1, limit / 4 * 3);
+    void *large = malloc(limit / 2);
+    CHECK(on_oracle() || large != NULL, "no block of %zu MiB when all is freed", limit / 2 >> 20);
+    if (large) memset(large, 1, limit / 2);
     free(large);
     malloc_stats();
     return 0;

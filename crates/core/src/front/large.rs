@@ -11,13 +11,13 @@ use crate::out::LARGE as BYTES;
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
 use crate::space::{self};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use aethalloc_base::bounds;
 use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::options::Key;
 use aethalloc_base::units::{PAGE, REGION, UNIT, UNITS_PER_REGION, units_for};
 use aethalloc_sys::memory::{self, Moved};
-use aethalloc_sys::process;
+use aethalloc_sys::thread::futex_wait_for;
 use core::ptr::null_mut;
 
 /// Objects moved by `realloc` from this size on have their pages moved.
@@ -121,7 +121,7 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
 }
 
 /// How often what others left empty is looked for before memory is out.
-const TRIES: usize = 3;
+const TRIES: usize = 50;
 
 /// A run, if need be out of what is free but was not yet noticed to be.
 fn take_or_reclaim(units: usize) -> Option<Run> {
@@ -133,7 +133,8 @@ fn take_or_reclaim(units: usize) -> Option<Run> {
                 return run;
             }
             // The support thread may have had slabs in hand that nobody else could look at.
-            process::yield_now();
+            let nobody = AtomicU32::new(0);
+            futex_wait_for(&nobody, 0, 1); // a millisecond
         }
         None
     });
