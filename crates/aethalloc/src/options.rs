@@ -5,7 +5,7 @@ use aethalloc_core::{config, life};
 use core::fmt;
 
 /// Options that take effect at once whenever they change.
-const CHANGEABLE: [Key; 10] = [
+const CHANGEABLE: [Key; 11] = [
     Key::retain,
     Key::retain_share,
     Key::limit,
@@ -13,6 +13,7 @@ const CHANGEABLE: [Key; 10] = [
     Key::batch_count,
     Key::batch_bytes,
     Key::remap,
+    Key::ahead,
     Key::support_purge,
     Key::support_sweep,
     Key::support_pressure,

@@ -37,6 +37,23 @@ pub const fn full_reservation(size: usize, bytes: usize) -> usize {
     clamp(per(bytes, size), 1, 64)
 }
 
+/// Of the pages `fresh` (not none) the last run, and of the pages `clean` those that follow it without a gap, `more` at most.
+pub const fn with_next(fresh: u16, clean: u16, more: usize) -> u16 {
+    let top = 15 - fresh.leading_zeros();
+    let wide = fresh as u32;
+    // Ones below and at `top`, down to the first zero.
+    let gap = !wide & ((1 << top) - 1);
+    let first = 32 - gap.leading_zeros();
+    let next = (!(clean as u32 >> (top + 1))).trailing_zeros();
+    let next = if (next as usize) < more {
+        next
+    } else {
+        more as u32
+    };
+    let end = top + 1 + next;
+    (((1u32 << end) - 1) & !((1 << first) - 1)) as u16
+}
+
 /// How many blocks of `size` bytes fit in `bytes`; 0 for a size of 0.
 pub const fn per(bytes: usize, size: usize) -> usize {
     match bytes.checked_div(size) {
@@ -67,6 +84,34 @@ mod tests {
         assert_eq!(worth(64, 608), 1);
         assert_eq!(worth(16, 4096), 1);
         assert_eq!(worth(0, 0), 1);
+    }
+
+    #[test]
+    fn pages_ahead_follow_without_a_gap() {
+        // Against a page at a time.
+        let naive = |fresh: u16, clean: u16, more: usize| {
+            let top = 15 - fresh.leading_zeros();
+            let mut run = 1u16 << top;
+            let mut at = top;
+            while at > 0 && fresh >> (at - 1) & 1 == 1 {
+                at -= 1;
+                run |= 1 << at;
+            }
+            let (mut at, mut left) = (top + 1, more);
+            while at < 16 && left > 0 && clean >> at & 1 == 1 {
+                run |= 1 << at;
+                at += 1;
+                left -= 1;
+            }
+            run
+        };
+        let mut clean = 1u16;
+        for fresh in 1..=u16::MAX {
+            clean = clean.wrapping_mul(25173).wrapping_add(13849);
+            for (clean, more) in [(clean, 3), (u16::MAX, 0), (u16::MAX, 99), (0, 5)] {
+                assert_eq!(with_next(fresh, clean, more), naive(fresh, clean, more));
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ const MADV_HUGEPAGE: usize = 14;
 const MADV_NOHUGEPAGE: usize = 15;
 const MADV_WIPEONFORK: usize = 18;
 const MADV_COLD: usize = 20;
+const MADV_POPULATE_WRITE: usize = 23;
 const MADV_DONTFORK: usize = 10;
 const MADV_GUARD_INSTALL: usize = 102;
 const MADV_GUARD_REMOVE: usize = 103;
@@ -91,6 +92,15 @@ pub unsafe fn protect(at: *mut u8, len: usize, access: Access) -> Result<(), Err
 pub unsafe fn discard(at: *mut u8, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
     unsafe { call3(nr::MADVISE, at as usize, len, MADV_DONTNEED) }.map(|_| ())
+}
+
+/// Has the kernel back the range by pages now, as if each had been written to (Linux 5.14).
+///
+/// # Safety
+/// The range is ours, writable and page aligned.
+pub unsafe fn populate(at: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise; contents do not change.
+    unsafe { call3(nr::MADVISE, at as usize, len, MADV_POPULATE_WRITE) }.map(|_| ())
 }
 
 /// Whether the kernel is to back the range by huge pages: asked to, or forbidden to from now on. Those that are there stay.

@@ -2,6 +2,7 @@
 //!
 //! Called by the thread caches; uses the page heap and the space. See the files for pictures and costs.
 
+pub mod ahead;
 pub mod central;
 mod chain;
 pub mod claim;

@@ -333,13 +333,13 @@ impl Slab {
         }
     }
 
-    /// Notes that the blocks of `bits` of group `g` are about to be touched.
+    /// Notes that the blocks of `bits` of group `g` are about to be touched: pages of theirs that hold nothing yet.
     #[inline]
-    pub fn soil(&self, c: Class, g: usize, bits: u64) {
+    pub fn soil(&self, c: Class, g: usize, bits: u64) -> u16 {
         let s = shape(c);
         let part = if s.units > 1 { g } else { 0 };
         let Some(clean) = self.clean.get(part) else {
-            return;
+            return 0;
         };
         let was = clean.load(Relaxed);
         if was != 0 {
@@ -349,7 +349,9 @@ impl Slab {
             let (first, last) = (first / 4096, last / 4096);
             let pages = (2u32 << last) - (1u32 << first);
             clean.store(was & !(pages as u16), Relaxed);
+            return was & pages as u16;
         }
+        0
     }
 }
 

@@ -15,6 +15,7 @@
 
 use super::cache::Cache;
 use super::inside::Inside;
+use crate::span::ahead;
 use crate::span::central::{self, Owned};
 use crate::span::claim::Reserved;
 use crate::span::live;
@@ -199,7 +200,10 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
                 return super::cold::alloc(cache, c);
             }
             slab.cursor.store(g as u16, Relaxed);
-            slab.soil(c, g, bits);
+            let fresh = slab.soil(c, g, bits);
+            if fresh != 0 {
+                ahead::back(c, slab, g, fresh);
+            }
             let n = bits.count_ones() as usize;
             cache.count_taken(n as u64, (n * s.size) as isize);
             cache.count_reservation();
