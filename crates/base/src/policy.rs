@@ -22,8 +22,27 @@ pub const fn worthy_part(size: usize) -> usize {
     if size >= 256 { 32 } else { 8 }
 }
 
+/// Least bytes that a thread gathers before it adds them to a sum of all threads.
+pub const LEAST_SHARE: usize = 32 << 10;
+
+/// Bytes that each of `threads` gathers before it adds them to a sum that is `sum` now: all together lack at most about a
+/// thirty-second of it. A power of two, so that it seldom changes.
+pub const fn share(sum: usize, threads: usize) -> usize {
+    let part = per(sum / 32, if threads == 0 { 1 } else { threads });
+    let part = clamp(part, LEAST_SHARE, 1 << 20);
+    1 << part.ilog2()
+}
+
 const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
+}
+
+/// Uses of a class of blocks of `size` bytes by a thread before it takes blocks by groups, out of slabs of its own, in a
+/// process with `threads`. Before, all threads take blocks one by one from the same slabs, under one lock: a few threads get
+/// out of each other's way soon; of very many, each may do little.
+pub const fn heat(size: usize, threads: usize) -> u8 {
+    let uses = if threads > 1 && threads <= 64 { 24 } else { 96 };
+    if size > 1024 { uses / 6 } else { uses }
 }
 
 /// How many blocks of `size` bytes a thread reserves at first: few, so that a thread that does little holds little.
@@ -32,8 +51,14 @@ pub const fn first_reservation(size: usize) -> usize {
 }
 
 /// How many blocks of `size` bytes one reservation may hold: at most `bytes`, so that what a thread hands out in turn stays
-/// in its first-level cache, and at most the 64 of a group.
+/// in its first-level cache, and at most the 64 of a group. Blocks of which a few fill that cache come four times as many: they
+/// would be reserved one by one.
 pub const fn full_reservation(size: usize, bytes: usize) -> usize {
+    let bytes = if size > 2048 {
+        bytes.saturating_mul(4)
+    } else {
+        bytes
+    };
     clamp(per(bytes, size), 1, 64)
 }
 
@@ -111,6 +136,33 @@ mod tests {
             for (clean, more) in [(clean, 3), (u16::MAX, 0), (u16::MAX, 99), (0, 5)] {
                 assert_eq!(with_next(fresh, clean, more), naive(fresh, clean, more));
             }
+        }
+    }
+
+    #[test]
+    fn a_few_threads_get_slabs_of_their_own_soon() {
+        assert_eq!(heat(16, 1), 96);
+        assert_eq!(heat(16, 2), 24);
+        assert_eq!(heat(2048, 64), 4);
+        assert_eq!(heat(2048, 65), 16);
+    }
+
+    #[test]
+    fn large_blocks_are_not_reserved_one_by_one() {
+        assert_eq!(full_reservation(256, 16 << 10), 64);
+        assert_eq!(full_reservation(2048, 16 << 10), 8);
+        assert_eq!(full_reservation(32 << 10, 16 << 10), 2);
+        assert_eq!(full_reservation(32 << 10, 4096), 1);
+    }
+
+    #[test]
+    fn what_threads_gather_is_a_small_part_of_the_sum() {
+        assert_eq!(share(0, 0), LEAST_SHARE);
+        assert_eq!(share(1 << 30, 1), 1 << 20);
+        for (sum, threads) in [(100 << 20, 16), (1 << 30, 100), (40 << 20, 3)] {
+            let share = share(sum, threads);
+            assert!(share == LEAST_SHARE || share * threads <= sum / 32);
+            assert!(share.is_power_of_two());
         }
     }
 

@@ -11,7 +11,6 @@ use crate::thread::exit;
 use crate::thread::inside::Inside;
 use crate::thread::tls::Life;
 use crate::{bell, config, guard, pages, space, stats, support};
-use aethalloc_base::class;
 use aethalloc_base::options::{Key, LIST, Options, Problem};
 use aethalloc_sys::lock;
 use aethalloc_sys::memory::{self, Access};
@@ -186,9 +185,7 @@ fn each_lock(mut f: impl FnMut(&lock::Lock)) {
     f(space::init_lock());
     f(owners::lock());
     guard::each_lock(&mut f);
-    for c in class::FIRST..class::COUNT {
-        f(central::of(c).raw_lock());
-    }
+    central::each_lock(&mut f);
     f(pages::lock());
     f(space::meta::lock());
 }

@@ -6,10 +6,10 @@ use crate::space;
 use crate::space::entry::{self, Kind};
 use crate::span::claim::State;
 use crate::span::owners;
-use crate::span::slab::{COMMON, FREE, List, OUT, RESERVED, SHARED, Slab, shape};
+use crate::span::slab::{COMMON, FREE, List, OUT, RESERVED, Slab, shape};
 use crate::sync::Ordering::*;
 use crate::thread::cache::Cache;
-use aethalloc_base::class::{self, Class};
+use aethalloc_base::class::Class;
 use aethalloc_base::units::PAGE;
 
 /// Checks unit `u`, part `part` of a slab of class `c`; blocks out in it and blocks reserved.
@@ -20,13 +20,7 @@ pub fn unit(c: Class, slab: &Slab, u: usize, part: usize) -> Result<(usize, usiz
     let state = slab.claim.state(c);
     holds("slab: a life of its class", u, state != State::Gone)?;
     let owner = slab.owner.load(Relaxed);
-    let is_line = class::is_line(c);
-    holds(
-        "slab: whole lines are shared, others are not",
-        u,
-        is_line == (owner == SHARED),
-    )?;
-    let owned = owner != SHARED && owner != COMMON;
+    let owned = owner != COMMON;
     let list = slab.list.load(Relaxed);
     let wanted = match (state, owned) {
         (State::Listed, true) => List::Partial,

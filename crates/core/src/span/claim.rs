@@ -29,7 +29,7 @@
 //! `reserve` is Release: whoever freezes the slab afterwards sees the reserved blocks it stored before; it is Acquire: the
 //! holder sees what was done to the slab while it was frozen (`thaw`, Release). The rest is ordered by the class lock.
 
-use crate::sync::{AtomicU64, Ordering::*};
+use crate::sync::{AtomicU32, AtomicU64, Ordering::*};
 
 /// A thread takes from the slab.
 const HELD: u64 = 1;
@@ -92,9 +92,9 @@ impl Claim {
 
     /// A new life: of `class`, held by `holder`. Nobody else can know the slab yet.
     pub fn begin(&self, class: usize, holder: u32) {
-        // ORDERING: Relaxed: the page-map entry publishes the slab.
+        // ORDERING: Release, pairs with Acquire in `state`: who sees the life sees its owner.
         self.0
-            .store(class_bits(class) | holder_bits(holder) | HELD, Relaxed);
+            .store(class_bits(class) | holder_bits(holder) | HELD, Release);
     }
 
     /// Ends the life (class lock): the slab is not held, not frozen, every block is free, it is on no list.
@@ -104,7 +104,8 @@ impl Claim {
 
     /// What the slab is to somebody with the lock of `class`.
     pub fn state(&self, class: usize) -> State {
-        let now = self.0.load(Relaxed);
+        // ORDERING: Acquire, pairs with Release in `begin`.
+        let now = self.0.load(Acquire);
         if now >> 56 != class as u64 {
             State::Gone
         } else if now & HELD != 0 {
@@ -113,6 +114,28 @@ impl Claim {
             State::Listed
         } else {
             State::Resting
+        }
+    }
+
+    /// Takes the lock of the slab's owner (`lock` takes that of an id), and tells what the slab is to somebody with it.
+    ///
+    /// The owner changes only under the lock of the old one, or, of a descriptor without a life, under that of the new one.
+    pub fn lock_by<H>(
+        &self,
+        class: usize,
+        owner: &AtomicU32,
+        lock: impl Fn(u32) -> H,
+    ) -> (H, State) {
+        loop {
+            // ORDERING: Acquire, pairs with Release where an owner is set: what the old one's lock guarded is seen.
+            let id = owner.load(Acquire);
+            let held = lock(id);
+            // The claim first: if it is a life's, the owner read after it is this life's or a later one's. If that is the one
+            // whose lock is taken, it stays so: the life ends, and a new one of that owner begins, only under this lock.
+            let state = self.state(class);
+            if state == State::Gone || owner.load(Relaxed) == id {
+                return (held, state);
+            }
         }
     }
 

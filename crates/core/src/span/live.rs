@@ -6,14 +6,17 @@
 //! once, unless what earlier sweeps gave back was missed (`missed`). Where a support thread looks, it does, a little later.
 //! A program in a steady state causes no sweep.
 //!
-//! Cost: threads gather their bytes and change the shared sum once for every `SHARE` of them.
+//! Cost: threads gather their bytes and change the shared sum once for every 32 KiB of them, or for a part of what is out
+//! (`policy::share`): the sum's line would go from thread to thread with every fourth large block.
 
+use super::owners;
 use crate::bell;
 use crate::config;
 use crate::missed::Missed;
 use crate::out::BLOCKS as LIVE;
 use crate::sync::{AtomicBool, AtomicIsize, AtomicU64, Ordering::*};
 use aethalloc_base::options::Key;
+use aethalloc_base::policy;
 
 /// Least fall that is followed by a sweep.
 const FALL: isize = 8 << 20;
@@ -25,13 +28,15 @@ static HIGH: AtomicIsize = AtomicIsize::new(0);
 static MISSED: Missed = Missed::new();
 static SWEEPING: AtomicBool = AtomicBool::new(false);
 
-/// Bytes that a thread gathers before it changes the shared sum.
-const SHARE: isize = 32 << 10;
+/// Bytes that a thread gathers before it changes the shared sum; on a line of its own, since it seldom changes.
+#[repr(align(64))]
+struct Share(AtomicIsize);
+static SHARE: Share = Share(AtomicIsize::new(policy::LEAST_SHARE as isize));
 
 /// Reports a thread's unsettled bytes if there are many, after an allocation.
 #[inline]
 pub fn settle_some(unsettled: &mut isize) {
-    if *unsettled >= SHARE {
+    if *unsettled >= SHARE.0.load(Relaxed) {
         change(core::mem::take(unsettled));
     }
 }
@@ -39,7 +44,7 @@ pub fn settle_some(unsettled: &mut isize) {
 /// Reports a thread's unsettled bytes if there are many, or all of them were freed. The caller holds no lock.
 #[inline]
 pub fn settle(unsettled: &mut isize) {
-    if unsettled.abs() >= SHARE {
+    if unsettled.abs() >= SHARE.0.load(Relaxed) {
         change(core::mem::take(unsettled));
     }
 }
@@ -48,6 +53,10 @@ pub fn settle(unsettled: &mut isize) {
 pub fn change(bytes: isize) {
     // ORDERING: Relaxed everywhere: the sums steer a policy.
     let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
+    let share = policy::share(live.max(0) as usize, owners::live()) as isize;
+    if share != SHARE.0.load(Relaxed) {
+        SHARE.0.store(share, Relaxed);
+    }
     let peak = PEAK.load(Relaxed);
     if live > peak {
         PEAK.store(live, Relaxed);

@@ -6,7 +6,7 @@
 use super::central::Owned;
 use crate::space::meta::{self, OWNERS};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering::*};
-use aethalloc_base::class::{Class, SHARING_COUNT};
+use aethalloc_base::class::{COUNT, Class};
 use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
 
@@ -66,6 +66,11 @@ pub fn unregister(id: u32) {
     }
 }
 
+/// One past the largest id ever given.
+pub fn top() -> u32 {
+    TOP.load(Relaxed)
+}
+
 /// The cache with `id`, null if none.
 #[inline]
 pub fn get(id: u32) -> *mut Owner {
@@ -85,7 +90,7 @@ pub fn get(id: u32) -> *mut Owner {
 #[inline]
 pub fn owned(id: u32, c: Class) -> Option<&'static Owned> {
     let owner = get(id);
-    if owner.is_null() || c >= SHARING_COUNT {
+    if owner.is_null() || c >= COUNT {
         return None;
     }
     // SAFETY: a registered owner and its lists live until `unregister`, which comes after `disown`; callers hold the

@@ -7,7 +7,7 @@
 //! (`purge`) or has become mostly free (`live`).
 
 use super::central;
-use super::claim::Frozen;
+use super::claim::{Frozen, State};
 use super::slab::{Slab, shape};
 use crate::space::entry::{self, Kind};
 use crate::sync::{AtomicU32, Ordering::*};
@@ -37,8 +37,11 @@ pub fn all() -> usize {
             continue;
         }
         let frozen = {
-            // The class lock keeps the slab alive until it is frozen.
-            let _held = central::of(c).lock();
+            // Its lock keeps the slab alive until it is frozen.
+            let (_held, state_now) = central::lock_slab(c, slab);
+            if state_now == State::Gone {
+                continue;
+            }
             let Kind::Slab {
                 class,
                 part: 0,

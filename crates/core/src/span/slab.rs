@@ -30,10 +30,8 @@ pub const OUT: u8 = 0;
 pub const FREE: u8 = 0x80;
 /// State byte: nobody's to hand out.
 pub const RESERVED: u8 = 1;
-/// Owner of slabs that no thread owns: blocks leave them by whole line groups only.
+/// Owner of slabs that belong to nobody: blocks leave them by whole line groups only.
 pub const COMMON: u32 = 0xff_ffff;
-/// Owner of slabs whose blocks never share a line: whoever holds one may take any block.
-pub const SHARED: u32 = 0xff_fffe;
 /// [`Slab::taker`]: several threads, or one that is gone.
 pub const MIXED: u32 = u32::MAX;
 
@@ -62,7 +60,7 @@ pub struct Slab {
     pub reserved: AtomicU64,
     /// The first unit it describes.
     pub unit: AtomicU32,
-    /// Owner id, [`COMMON`] or [`SHARED`]. Under the class lock.
+    /// Owner id or [`COMMON`]. Changes under the lock of the old one; see `central::lists`.
     pub owner: AtomicU32,
     /// Links, under the class lock.
     pub next: AtomicU32,

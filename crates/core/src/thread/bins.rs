@@ -21,7 +21,7 @@ use crate::span::claim::Reserved;
 use crate::span::live;
 use crate::span::slab::{OUT, Slab, shape, some};
 use crate::sync::{AtomicU8, Ordering::*};
-use aethalloc_base::class::{self, BIN_BYTES, BinOf, COUNT, Class, SHARING_COUNT};
+use aethalloc_base::class::{self, BIN_BYTES, BinOf, COUNT, Class};
 use aethalloc_base::options::Key;
 use aethalloc_base::policy;
 use core::ptr::null_mut;
@@ -86,8 +86,10 @@ pub fn none() -> *mut BINS {
 #[repr(C)]
 pub struct Bins {
     bins: BINS,
-    /// Its own slabs of classes that share lines, under the class lock.
-    owned: [Owned; SHARING_COUNT],
+    /// Its own slabs of each class, under their lock.
+    owned: [Owned; COUNT],
+    /// By how many the resting slabs that a search looks at are fewer than the most, see `central::acquire`.
+    looks: [AtomicU8; COUNT],
     /// Blocks that the next reservation of a class may hold; 0: the class is cold.
     want: [u8; COUNT],
     /// Bytes that all reservations together may hold now.
@@ -178,15 +180,17 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     let s = shape(c);
     let want = bins.next_want(c, s.size);
     loop {
-        let bin = bins.bin(c);
-        if bin.slab == 0 {
-            let Some(slab) = central::acquire(c, cache.id, cache.serial) else {
+        if bins.bin(c).slab == 0 {
+            let Some(looks) = bins.looks.get(c) else {
                 return null_mut();
             };
-            bin.slab = slab.reference();
+            let Some(slab) = central::acquire(c, cache.id, cache.serial, looks) else {
+                return null_mut();
+            };
+            bins.bin(c).slab = slab.reference();
         }
-        let slab = Slab::at(bin.slab);
-        let single = central::may_take_single(slab);
+        let slab = Slab::at(bins.bin(c).slab);
+        let single = central::may_take_single(c, slab);
         let at = slab.cursor.load(Relaxed) as usize;
         if let Some((g, free, n)) = slab.next_worth(c, at, single) {
             let bits = some(free, n, want);

@@ -12,12 +12,9 @@ use crate::space::pool;
 use crate::span::live;
 use crate::span::owners::{self, Owner};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
-use aethalloc_base::class::{COUNT, Class};
+use aethalloc_base::class::{self, COUNT, Class};
+use aethalloc_base::policy;
 use aethalloc_sys::process;
-
-/// Uses of a class by a thread before it takes blocks by groups: small classes, and those above 1 KiB.
-pub const HEAT: u8 = 96;
-const LARGE_HEAT: u8 = 16;
 
 /// Classes whose blocks are stashed by line groups while cold: those up to 128 B (`cold::cold_class`).
 pub const STASHED: usize = 9;
@@ -95,12 +92,7 @@ impl Cache {
             return false;
         };
         *heat = heat.saturating_add(1);
-        *heat
-            >= if aethalloc_base::class::size(c) > 1024 {
-                LARGE_HEAT
-            } else {
-                HEAT
-            }
+        *heat >= policy::heat(class::size(c), owners::live())
     }
 }
 

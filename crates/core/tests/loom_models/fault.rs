@@ -49,11 +49,11 @@ impl Fault {
 
 /// The lines of `fn function`: from its head to the closing brace of the same depth.
 fn lines_of(source: &str, function: &str) -> Range<u32> {
-    let head = format!("fn {function}(");
+    let heads = [format!("fn {function}("), format!("fn {function}<")];
     let mut lines = source.lines().enumerate();
     let (first, line) = lines
-        .find(|(_, l)| l.contains(&head))
-        .unwrap_or_else(|| panic!("no {head} in the source"));
+        .find(|(_, l)| heads.iter().any(|head| l.contains(head)))
+        .unwrap_or_else(|| panic!("no function {function} in the source"));
     let indent = &line[..line.len() - line.trim_start().len()];
     let (last, _) = lines
         .find(|(_, l)| *l == format!("{indent}}}"))

@@ -22,5 +22,6 @@ mod region;
 
 mod bell;
 mod claim_word;
+mod owner_lock;
 mod page_map;
 mod region_word;

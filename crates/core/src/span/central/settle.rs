@@ -1,0 +1,145 @@
+//! What becomes of a slab that nobody takes from: listed, resting, released; and of the slabs of a thread that ends.
+
+use super::lists::{enlist, lock, lock_slab, rest, unlink};
+use crate::pages;
+use crate::space::entry::{self, Kind};
+use crate::space::pool;
+use crate::span::claim::State;
+use crate::span::owners;
+use crate::span::slab::{COMMON, MIXED, POOLS, Slab, shape};
+use crate::sync::Ordering::*;
+use aethalloc_base::class::{self, Class};
+
+/// The holder of `slab` lets go of it (or it does not exist any more). `list`: there are free blocks worth a look;
+/// else the slab rests until a free notices some.
+#[inline(never)]
+pub fn let_go(c: Class, slab: &'static Slab, id: u32, list: bool) {
+    let release = {
+        let (_held, state) = lock_slab(c, slab);
+        if state != State::Held || !slab.claim.is_held_by(id) {
+            return;
+        }
+        slab.claim.let_go();
+        if list {
+            settle(c, slab)
+        } else {
+            unlink(c, slab);
+            rest(c, slab, false);
+            false
+        }
+    };
+    if release {
+        end(c, slab);
+    }
+}
+
+/// Lists a slab that nobody holds, or takes it out of everybody's reach if it is all free: the caller then ends it, without
+/// the lock (slab's lock held). While somebody purges it, it only gets listed: that one looks again.
+fn settle(c: Class, slab: &Slab) -> bool {
+    if slab.claim.is_frozen() || !slab.all_free(c) {
+        if slab.claim.state(c) != State::Listed {
+            enlist(c, slab);
+        }
+        return false;
+    }
+    unlink(c, slab);
+    slab.claim.end();
+    // Under the lock: a purge that finds the entry under it may rely on the slab.
+    let unit = slab.unit.load(Relaxed) as usize;
+    for part in 0..shape(c).units {
+        entry::store(unit + part, Kind::Freed { class: c });
+    }
+    true
+}
+
+/// Blocks of `slab` were freed: it gets listed if nobody holds it and it is on no list, and released if it is all free.
+/// The slab may have ended meanwhile. The caller holds no lock.
+#[unsafe(link_section = ".text.unlikely.later")]
+pub fn noticed(c: Class, slab: &'static Slab) {
+    if slab.claim.looks_held() || !slab.claim.looks_resting() && !slab.all_free(c) {
+        return;
+    }
+    look(c, slab);
+}
+
+/// Lists a slab that nobody holds, or releases it. The caller holds no lock.
+fn look(c: Class, slab: &'static Slab) {
+    let release = {
+        let (_held, state) = lock_slab(c, slab);
+        match state {
+            State::Gone | State::Held => false,
+            State::Listed | State::Resting => settle(c, slab),
+        }
+    };
+    if release {
+        end(c, slab);
+    }
+}
+
+/// As [`noticed`], but only a slab that is all free matters.
+#[unsafe(link_section = ".text.unlikely.later")]
+pub fn released(c: Class, slab: &'static Slab) {
+    if !slab.claim.looks_held() && slab.all_free(c) {
+        noticed(c, slab);
+    }
+}
+
+/// Ends a slab's life: nobody can find it any more, so it is the caller's alone.
+pub fn end(c: Class, slab: &'static Slab) {
+    let first = slab.unit.load(Relaxed) as usize;
+    let clean = slab.clean.iter().take(shape(c).units);
+    let clean = clean.fold(u16::MAX, |all, clean| all & clean.load(Relaxed)) == u16::MAX;
+    super::of(c).slabs.fetch_sub(1, Relaxed);
+    // SAFETY: nobody else refers to the descriptor; stale readers see harmless bytes.
+    unsafe {
+        let pool = POOLS.get(c).copied().unwrap_or(0);
+        pool::give(
+            pool as usize,
+            core::ptr::from_ref(slab).cast::<u8>().cast_mut(),
+        );
+    }
+    pages::give(pages::Run {
+        first,
+        units: shape(c).units,
+        clean,
+    });
+}
+
+/// As [`noticed`], by the sweep, which has the slab's lock already and counted `free` blocks before; true: the caller calls
+/// [`end`] without it.
+#[unsafe(link_section = ".text.unlikely.later")]
+pub fn settle_swept(c: Class, slab: &'static Slab, free: usize) -> bool {
+    match slab.claim.state(c) {
+        State::Gone | State::Held => false,
+        State::Listed | State::Resting => free >= shape(c).worth && settle(c, slab),
+    }
+}
+
+/// Gives up all slabs of thread `id`: they belong to nobody from now on. Under no lock.
+pub fn disown(id: u32) {
+    for c in class::FIRST..class::COUNT {
+        let Some(owned) = owners::owned(id, c) else {
+            return;
+        };
+        loop {
+            let slab = {
+                let _held = lock(c, id);
+                let r = match owned.partial.first() {
+                    0 => owned.rest.first(),
+                    r => r,
+                };
+                if r == 0 {
+                    break;
+                }
+                let slab = Slab::at(r);
+                unlink(c, slab);
+                slab.taker.store(MIXED, Relaxed);
+                // ORDERING: Release, pairs with Acquire in `Claim::lock_by`.
+                slab.owner.store(COMMON, Release);
+                slab
+            };
+            // A held one is somebody's whose fork left it: it stays as it is.
+            look(c, slab);
+        }
+    }
+}
