@@ -6,14 +6,15 @@
 //!
 //! Links between regions are region numbers + 1 (0: none), so that all-zero records are empty.
 
+mod grow;
 mod inspect;
+mod lists;
 
 use super::Run;
 use super::region::{Word, find_run, longest_run, mask};
-use crate::space::{self, entry, meta};
+use crate::space::meta;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::*};
-use aethalloc_base::units::{UNIT, UNITS_PER_REGION};
-use aethalloc_sys::memory::{self, Access};
+use aethalloc_base::units::UNITS_PER_REGION;
 
 /// One region, [`meta::REGION_RECORD`] bytes.
 #[repr(C)]
@@ -79,8 +80,6 @@ pub struct Heap {
     mapped_units: usize,
 }
 
-/// Regions committed at a time while the heap is small and when it is large.
-const STEPS: [usize; 3] = [32, 8, 1];
 /// Regions of the dirty list that are looked at for a run.
 const PROBES: usize = 16;
 
@@ -102,96 +101,6 @@ impl Heap {
         self.committed_units
     }
 
-    pub fn add_arena(&mut self, first: usize, end: usize) {
-        self.next_region = first.div_ceil(UNITS_PER_REGION);
-        self.end_region = end / UNITS_PER_REGION;
-    }
-
-    fn links(&mut self, r: usize) -> &mut Links {
-        // SAFETY: records below TOP are writable, others are never asked for; the borrow of `self` keeps two references
-        // from living at once, and all access to this half is under the page heap's lock.
-        unsafe { &mut (*meta::region_record(r).cast::<Record>()).links }
-    }
-
-    fn bin_head(&self, n: usize) -> u32 {
-        self.bins.get(n).copied().unwrap_or(0)
-    }
-    fn set_bin_head(&mut self, n: usize, v: u32) {
-        if let Some(b) = self.bins.get_mut(n) {
-            *b = v;
-        }
-        if v == 0 {
-            self.mask &= !(1 << n);
-        } else {
-            self.mask |= 1 << n;
-        }
-    }
-
-    /// Moves region `r` to the bin of its longest free run.
-    fn rebin(&mut self, r: usize) {
-        let (g, id) = (shared(r), r as u32 + 1);
-        let old = g.longest.load(Relaxed) as usize;
-        let now = longest_run(!g.word.used());
-        if old == now {
-            return;
-        }
-        if old != 0 {
-            let Links { next, prev, .. } = *self.links(r);
-            if prev == 0 {
-                self.set_bin_head(old, next);
-            } else {
-                self.links(prev as usize - 1).next = next;
-            }
-            if next != 0 {
-                self.links(next as usize - 1).prev = prev;
-            }
-        }
-        if now != 0 {
-            let head = self.bin_head(now);
-            if head != 0 {
-                self.links(head as usize - 1).prev = id;
-            }
-            let l = self.links(r);
-            (l.next, l.prev) = (head, 0);
-            self.set_bin_head(now, id);
-        }
-        g.longest.store(now as u8, Relaxed);
-    }
-
-    /// Keeps the dirty list: a region with dirty units is on it; the newest is at the head.
-    fn relist_dirty(&mut self, r: usize) {
-        let (g, id) = (shared(r), r as u32 + 1);
-        let wants = g.word.dirty() != 0;
-        if g.on_dirty.load(Relaxed) == wants {
-            return;
-        }
-        if wants {
-            let head = self.dirty_head;
-            if head != 0 {
-                self.links(head as usize - 1).dirty_prev = id;
-            } else {
-                self.dirty_tail = id;
-            }
-            let l = self.links(r);
-            (l.dirty_next, l.dirty_prev) = (head, 0);
-            self.dirty_head = id;
-        } else {
-            let l = self.links(r);
-            let (next, prev) = (l.dirty_next, l.dirty_prev);
-            if prev == 0 {
-                self.dirty_head = next;
-            } else {
-                self.links(prev as usize - 1).dirty_next = next;
-            }
-            if next == 0 {
-                self.dirty_tail = prev;
-            } else {
-                self.links(next as usize - 1).dirty_prev = prev;
-            }
-        }
-        g.on_dirty.store(wants, Relaxed);
-    }
-
     /// Takes `bits` of region `r`: true if none was dirty; `None` if a purger has one of them.
     fn use_bits(&mut self, r: usize, bits: u32) -> Option<bool> {
         let dirty = shared(r).word.take(bits)?.count_ones() as usize;
@@ -199,21 +108,6 @@ impl Heap {
         self.rebin(r);
         self.relist_dirty(r);
         Some(dirty == 0)
-    }
-
-    /// What purgers changed since the last call; true if there was anything.
-    fn settle(&mut self) -> bool {
-        // ORDERING: Acquire, pairs with Release in `purge`: the words it gave back to are seen.
-        if !STALE.swap(false, Acquire) {
-            return false;
-        }
-        for r in 0..TOP.load(Relaxed) {
-            if shared(r).known.load(Relaxed) {
-                self.rebin(r);
-                self.relist_dirty(r);
-            }
-        }
-        true
     }
 
     pub fn take(&mut self, units: usize) -> Option<Run> {
@@ -312,81 +206,6 @@ impl Heap {
             }
         }
         best.map(|(first, _)| first)
-    }
-
-    /// `k` new free regions in a row, counting free ones at the end of the growing arena.
-    fn grow_contiguous(&mut self, k: usize) -> Option<usize> {
-        let mut have = 0;
-        while have < k && self.next_region > have && self.next_region <= TOP.load(Relaxed) {
-            let g = shared(self.next_region - 1 - have);
-            if !(g.known.load(Relaxed) && g.word.used() == 0) {
-                break;
-            }
-            have += 1;
-        }
-        if self.next_region + (k - have) > self.end_region {
-            have = 0;
-        }
-        self.grow(k - have).then(|| self.next_region - k)
-    }
-
-    /// Commits at least `k` more regions in a row at the end of the growing arena, or of a new arena.
-    fn grow(&mut self, k: usize) -> bool {
-        if self.next_region + k > self.end_region {
-            let Some((first, units)) = space::another_arena(k) else {
-                return false;
-            };
-            // What is left of the old arena is too short for this run, but not for others.
-            let rest = self.end_region - self.next_region;
-            if rest > 0 {
-                self.commit(rest);
-            }
-            self.add_arena(first, first + units);
-        }
-        let left = self.end_region - self.next_region;
-        // Steps follow the heap's size: a small program commits little, a large one makes few calls.
-        let wish = (self.committed_units / UNITS_PER_REGION / 8).clamp(2, STEPS[0]);
-        for step in [wish, STEPS[1].min(wish), STEPS[2]] {
-            let n = step.max(k).min(left);
-            if self.commit(n) {
-                return true;
-            }
-            if n == k {
-                break;
-            }
-        }
-        false
-    }
-
-    fn commit(&mut self, n: usize) -> bool {
-        let (first, end) = (self.next_region, self.next_region + n);
-        if end * UNITS_PER_REGION > self.mapped_units {
-            if !entry::make_writable(first * UNITS_PER_REGION, end * UNITS_PER_REGION)
-                || !meta::extend_regions(end)
-            {
-                return false;
-            }
-            self.mapped_units = (end * UNITS_PER_REGION).next_multiple_of(8192);
-        } else if !meta::extend_regions(end) {
-            return false;
-        }
-        let at = space::address_of(first * UNITS_PER_REGION);
-        // SAFETY: the regions belong to the growing arena and were never accessible.
-        if unsafe { memory::protect(at, n * UNITS_PER_REGION * UNIT, Access::Write) }.is_err() {
-            return false;
-        }
-        super::huge::committed(first, n);
-        self.committed_units += n * UNITS_PER_REGION;
-        self.next_region = end;
-        for r in first..end {
-            shared(r).known.store(true, Relaxed);
-        }
-        // ORDERING: Release, pairs with Acquire in `purge` and in walks over the page map: the records are writable.
-        TOP.fetch_max(end, Release);
-        for r in (first..end).rev() {
-            self.rebin(r);
-        }
-        true
     }
 
     /// Gives units back. Their regions go to the head of the dirty list if the units are dirty.
