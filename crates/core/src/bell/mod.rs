@@ -30,6 +30,8 @@ pub struct Shared {
     pub thread: AtomicPtr<u8>,
     /// The registry of threads counts the threads of this process (not so in the child of a raw fork).
     pub counted: AtomicU32,
+    /// Rounds of the support thread, begun and ended: odd while it is at work.
+    pub rounds: AtomicU32,
     /// When somebody last thought of starting one (`clock::now`).
     pub tried: AtomicU64,
 }
@@ -133,6 +135,26 @@ fn answer(s: &'static Shared, after: After) {
 #[inline]
 pub fn is_served() -> bool {
     shared().is_some_and(|s| s.word.mode() >= word::AWAKE)
+}
+
+/// Rounds of the support thread, begun and ended: odd while it is at work and may have memory in hand; 0: there is none.
+pub fn rounds() -> u32 {
+    // ORDERING: Acquire, pairs with Release in `at_work`: what a round that ended gave back is seen.
+    shared().map_or(0, |s| match s.tid.load(Relaxed) {
+        0 => 0,
+        _ => s.rounds.load(Acquire),
+    })
+}
+
+/// Has the support thread count `work` as a round.
+pub fn at_work<R>(s: &Shared, work: impl FnOnce() -> R) -> R {
+    // Only the support thread writes it; one that was ended in a round leaves it odd.
+    let n = s.rounds.load(Relaxed) | 1;
+    s.rounds.store(n, Relaxed);
+    let r = work();
+    // ORDERING: Release, pairs with Acquire in `rounds`.
+    s.rounds.store(n.wrapping_add(1), Release);
+    r
 }
 
 /// Units in use and dirty together that frees may leave, 0: only the formula counts.

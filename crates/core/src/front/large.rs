@@ -3,21 +3,20 @@
 //! Cost: the page heap's lock (~50 ns) and the page faults of what is touched. `realloc` grows in place where the next
 //! units are free, else moves pages instead of bytes from `MOVE_BYTES` on.
 
-use crate::bell;
-use crate::guard::fenced::Fenced;
+use crate::guard::fenced::{self, Fenced};
 use crate::guard::sampled::{self, Sampled};
 use crate::guard::{self, Objects};
 use crate::out::LARGE as BYTES;
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
 use crate::space::{self};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use crate::span::reclaim;
+use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
 use aethalloc_base::bounds;
 use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::options::Key;
 use aethalloc_base::units::{PAGE, REGION, UNIT, UNITS_PER_REGION, units_for};
 use aethalloc_sys::memory::{self, Moved};
-use aethalloc_sys::thread::futex_wait_for;
 use core::ptr::null_mut;
 
 /// Objects moved by `realloc` from this size on have their pages moved.
@@ -80,7 +79,7 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     } else {
         align / UNIT - 1
     };
-    let Some(mut run) = take_or_reclaim(units + extra) else {
+    let Some(mut run) = reclaim::take(units + extra, fenced::purge) else {
         return null_mut();
     };
     if extra > 0 {
@@ -118,30 +117,6 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     COUNT.fetch_add(1, Relaxed);
     MADE.fetch_add(1, Relaxed);
     p
-}
-
-/// How often what others left empty is looked for before memory is out.
-const TRIES: usize = 50;
-
-/// A run, if need be out of what is free but was not yet noticed to be.
-fn take_or_reclaim(units: usize) -> Option<Run> {
-    let run = pages::take(units).or_else(|| {
-        for _ in 0..TRIES {
-            super::purge();
-            let run = pages::take(units);
-            if run.is_some() || !bell::is_served() {
-                return run;
-            }
-            // The support thread may have had slabs in hand that nobody else could look at.
-            let nobody = AtomicU32::new(0);
-            futex_wait_for(&nobody, 0, 1); // a millisecond
-        }
-        None
-    });
-    if pages::limit::wants_sweep() {
-        crate::span::purge::all();
-    }
-    run
 }
 
 /// Units of the run of an object of `pages` pages.

@@ -9,5 +9,6 @@ pub mod claim;
 pub mod live;
 pub mod owners;
 pub mod purge;
+pub mod reclaim;
 pub mod slab;
 mod states;

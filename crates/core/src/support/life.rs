@@ -105,14 +105,14 @@ fn serve(s: &'static Shared, jobs: &mut Jobs) {
         let now = now_ms();
         let alone = owners::live() < 2 && !is_asked_for();
         if alone || now - born > LIFE_MS || config::get(Key::support) == OFF {
-            jobs.finish(s);
+            bell::at_work(s, || jobs.finish(s));
             if retire(s) {
                 return;
             }
             jobs.begin(now_ms());
             continue;
         }
-        let busy = jobs.round(s, now);
+        let busy = bell::at_work(s, || jobs.round(s, now));
         step(1);
         if busy {
             futex_wait_for(s.word.futex(), word::AWAKE, jobs.slot_ms());
@@ -138,7 +138,7 @@ fn rest(s: &'static Shared, jobs: &mut Jobs) -> bool {
     futex_wait_for(s.word.futex(), word::PARKED, ms);
     step(3);
     if s.word.mode() == word::PARKED && complete {
-        jobs.finish(s);
+        bell::at_work(s, || jobs.finish(s));
         if s.word.end() {
             return true;
         }

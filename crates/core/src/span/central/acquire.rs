@@ -148,19 +148,7 @@ fn take_over(c: Class, slab: &'static Slab, id: u32, mut own: bool) -> &'static 
 /// memory. The caller holds no lock.
 pub(super) fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> {
     let s = shape(c);
-    let run = match pages::take(s.units) {
-        Some(run) => {
-            if pages::limit::wants_sweep() {
-                crate::span::purge::all();
-            }
-            run
-        }
-        // Before memory is out, what others left empty is looked for.
-        None => {
-            crate::span::purge::all();
-            pages::take(s.units)?
-        }
-    };
+    let run = crate::span::reclaim::take(s.units, || ())?;
     let pool = *POOLS.get(c)? as usize;
     let Some((place, _)) = pool::take(pool) else {
         pages::give(run);
