@@ -85,7 +85,7 @@ pub fn snapshot() -> Stats {
             // SAFETY: registered, and the registry's lock keeps it so; counters are atomics, the rest racy reads.
             unsafe {
                 taken += (*cache).taken.load(Relaxed);
-                reservations += (*cache).reservations.load(Relaxed);
+                reservations += (*cache).owner.reservations.load(Relaxed);
                 s.cached += crate::thread::cache::held_bytes(cache);
             }
         });

@@ -1,4 +1,4 @@
-//! Lists of slabs, oldest first: doubly linked through the descriptors, under the class lock.
+//! Lists of slabs, oldest first: doubly linked through the descriptors, under the slab's lock.
 
 use super::slab::{List, Slab};
 use crate::sync::{AtomicU32, Ordering::*};

@@ -19,15 +19,15 @@
 //!
 //! # Roles
 //! The holder (one thread) reserves free blocks of one group at a time ([`Claim::reserve`]) and hands them out without
-//! telling anybody. The class lock's owner does everything else: acquires, lists, lets go, freezes, releases.
+//! telling anybody. Whoever has the slab's lock does everything else: acquires, lists, lets go, freezes, releases.
 //! # Who may touch what, when
-//! Two changes are made without the class lock: the holder's reservation, and the end of a freeze. [`Claim::freeze`] forbids
+//! Two changes are made without the slab's lock: the holder's reservation, and the end of a freeze. [`Claim::freeze`] forbids
 //! the next reservation, whoever holds the slab by then: who froze the slab knows which group's blocks may be handed out
 //! meanwhile (the one in the word, of which [`super::slab::Slab::reserved`] has the blocks) and that no other block can be,
-//! also after the class lock was given back: nobody takes blocks of a frozen slab, and nobody ends its life.
+//! also after the slab's lock was given back: nobody takes blocks of a frozen slab, and nobody ends its life.
 //! # Orderings
 //! `reserve` is Release: whoever freezes the slab afterwards sees the reserved blocks it stored before; it is Acquire: the
-//! holder sees what was done to the slab while it was frozen (`thaw`, Release). The rest is ordered by the class lock.
+//! holder sees what was done to the slab while it was frozen (`thaw`, Release). The rest is ordered by the slab's lock.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering::*};
 
@@ -67,7 +67,7 @@ pub enum Frozen {
     Before,
 }
 
-/// What a slab is, to somebody with its class lock.
+/// What a slab is, to somebody with its lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     /// Not a slab of the class (any more).
@@ -97,7 +97,7 @@ impl Claim {
             .store(class_bits(class) | holder_bits(holder) | HELD, Release);
     }
 
-    /// Ends the life (class lock): the slab is not held, not frozen, every block is free, it is on no list.
+    /// Ends the life (slab's lock): the slab is not held, not frozen, every block is free, it is on no list.
     pub fn end(&self) {
         self.0.store(0, Relaxed);
     }
@@ -170,7 +170,7 @@ impl Claim {
         }
     }
 
-    /// Class lock: no reservation until [`Claim::thaw`], also when the lock was given back.
+    /// Slab's lock: no reservation until [`Claim::thaw`], also when the lock was given back.
     pub fn freeze(&self) -> Frozen {
         // ORDERING: Acquire, pairs with Release in `reserve`: the blocks reserved are seen.
         let now = self.0.fetch_or(FROZEN, Acquire);
@@ -190,25 +190,25 @@ impl Claim {
         self.0.fetch_and(!FROZEN, Release);
     }
 
-    /// Class lock: somebody looks through the slab: no block of it is taken, its life does not end.
+    /// Slab's lock: somebody looks through the slab: no block of it is taken, its life does not end.
     pub fn is_frozen(&self) -> bool {
         // ORDERING: Acquire, pairs with Release in `thaw`: what was done to the pages comes before.
         self.0.load(Acquire) & FROZEN != 0
     }
 
-    /// Class lock: a listed or resting slab is held by `holder` from now on.
+    /// Slab's lock: a listed or resting slab is held by `holder` from now on.
     pub fn hold(&self, holder: u32) {
         // Nobody reserves between the two; a thaw may come.
         self.let_go();
         self.0.fetch_or(holder_bits(holder) | HELD, Relaxed);
     }
 
-    /// Class lock, by the holder or for a holder that does not exist any more: nobody holds it.
+    /// Slab's lock, by the holder or for a holder that does not exist any more: nobody holds it.
     pub fn let_go(&self) {
         self.0.fetch_and(class_bits(0xff) | FROZEN, Relaxed);
     }
 
-    /// Class lock: it is on a list from now on, or is not.
+    /// Slab's lock: it is on a list from now on, or is not.
     pub fn set_listed(&self, listed: bool) {
         if listed {
             self.0.fetch_or(LISTED, Relaxed);

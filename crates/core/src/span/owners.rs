@@ -5,7 +5,7 @@
 
 use super::central::Owned;
 use crate::space::meta::{self, OWNERS};
-use crate::sync::{AtomicPtr, AtomicU32, Ordering::*};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{COUNT, Class};
 use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
@@ -26,7 +26,14 @@ pub struct Owner {
     _no_claim: u64,
     /// Lists of own slabs by class, null until the thread is busy.
     pub lists: AtomicPtr<Owned>,
+    /// Reservations since the start; only the thread changes it.
+    pub reservations: AtomicU64,
+    /// Of them, those that [`each_idle`] saw last, and [`RESTED`]. Under the registry's lock.
+    seen: AtomicU64,
 }
+
+/// The thread was idle when it was last looked at.
+const RESTED: u64 = 1 << 63;
 
 /// The registry's lock (the fork handlers take it).
 pub fn lock() -> &'static Lock {
@@ -94,7 +101,7 @@ pub fn owned(id: u32, c: Class) -> Option<&'static Owned> {
         return None;
     }
     // SAFETY: a registered owner and its lists live until `unregister`, which comes after `disown`; callers hold the
-    // class lock, and found the id in a slab of that class that `disown` has not reached yet, or are the thread.
+    // slab's lock, and found the id in a slab of that class that `disown` has not reached yet, or are the thread.
     // Everything reached is atomic.
     unsafe {
         // ORDERING: Acquire, pairs with the thread's Release: the lists are zero before they are seen.
@@ -114,6 +121,29 @@ pub fn each(mut f: impl FnMut(*mut Owner)) {
         let cache = get(id);
         if !cache.is_null() {
             f(cache);
+        }
+    }
+}
+
+/// Calls `f` with the id of every busy thread that reserved nothing since the last such look, once until it does again. No id is
+/// given back meanwhile.
+pub fn each_idle(mut f: impl FnMut(u32)) {
+    let _held = LOCK.take();
+    for id in 1..TOP.load(Relaxed) {
+        let owner = get(id);
+        if owner.is_null() {
+            continue;
+        }
+        // SAFETY: registered, and stays so while the lock is held; all atomics.
+        let owner = unsafe { &*owner };
+        let (now, seen) = (owner.reservations.load(Relaxed), owner.seen.load(Relaxed));
+        if seen & !RESTED != now {
+            owner.seen.store(now, Relaxed);
+        } else if seen & RESTED == 0 {
+            owner.seen.store(now | RESTED, Relaxed);
+            if !owner.lists.load(Relaxed).is_null() {
+                f(id);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Giving back the empty OS pages inside slabs that are in use, and slabs that are all free.
 //!
 //! While a slab is frozen only the blocks that its holder reserved can be handed out: a page of which every block is free
-//! and none is reserved can lose its contents. Nothing has to be taken out or put back. The class lock is needed for the freeze
+//! and none is reserved can lose its contents. Nothing has to be taken out or put back. The slab's lock is needed for the freeze
 //! alone, so nobody waits for whoever purges, preempted or not: a thread that wants blocks of the slab takes some elsewhere.
 //! Cost: 64 state bytes looked at in ~20 instructions, 0.6-3 us per page given back; runs when memory is asked back
 //! (`purge`) or has become mostly free (`live`).

@@ -10,12 +10,12 @@
 //! nothing else; anything but OUT there is a second free. Free blocks are found by looking at the bytes, 64 at a time.
 //!
 //! # Roles
-//! Holder: hands out free blocks of the group it reserved. Class lock's owner: hands out blocks of a slab that nobody
+//! Holder: hands out free blocks of the group it reserved. Whoever has the slab's lock: hands out blocks of a slab that nobody
 //! holds; links; purge. Anyone: frees.
 //! # Orderings
 //! A free is Release, looking for free blocks is Acquire: the block's last use comes before its next.
 //! Only OUT -> FREE happens without exclusion, and only by the block's one owner; FREE -> OUT or RESERVED only by the
-//! holder or under the class lock while nobody holds the slab. So plain stores do, and neighbours never interfere.
+//! holder or under the slab's lock while nobody holds the slab. So plain stores do, and neighbours never interfere.
 
 use super::claim::Claim;
 use super::states;
@@ -62,16 +62,16 @@ pub struct Slab {
     pub unit: AtomicU32,
     /// Owner id or [`COMMON`]. Changes under the lock of the old one; see `central::lists`.
     pub owner: AtomicU32,
-    /// Links, under the class lock.
+    /// Links, under the slab's lock.
     pub next: AtomicU32,
-    /// Links, under the class lock.
+    /// Links, under the slab's lock.
     pub prev: AtomicU32,
-    /// Which list, under the class lock.
+    /// Which list, under the slab's lock.
     pub list: AtomicU32,
-    /// Group where the last reservation was (holder, or class lock).
+    /// Group where the last reservation was (holder, or slab's lock).
     pub cursor: AtomicU16,
     _pad: AtomicU16,
-    /// Common slabs: serial of the one thread that ever took blocks, 0 none, [`MIXED`] several. Under the class lock.
+    /// Common slabs: serial of the one thread that ever took blocks, 0 none, [`MIXED`] several. Under the slab's lock.
     pub taker: AtomicU32,
     /// OS pages of each unit that hold nothing: never touched since the unit was clean, or given back. Bits are cleared
     /// by whoever hands out a block there, set by a purge.

@@ -3,7 +3,7 @@
 //! 1. Free runs that demand does not ask for go back (`pages::purge::excess`).
 //! 2. After a fall, slabs that are all free are released, whoever held them, and empty pages inside others go back
 //!    (`span::purge::all`).
-//!
+//! 3. Slabs of threads that sleep become everybody's, once a second (`span::central::share_idle`).
 //!
 //! While memory is short ([`super::pressure`]) it does both at once and to the end, whatever demand says.
 //!
@@ -22,6 +22,9 @@ use aethalloc_sys::memory;
 
 /// Free runs that are left alone.
 const SETTLED: usize = policy::SETTLED / UNIT;
+
+/// Between two looks for threads that sleep.
+const SHARE_MS: u64 = 1000;
 
 /// What was seen in a round; equal twice: nothing happened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct Jobs {
     slabs: Fall,
     pressure: Pressure,
     seen: Seen,
+    /// When threads that sleep were last looked for, in ms.
+    shared: u64,
     /// Slot in which something changed last.
     changed: u64,
 }
@@ -70,6 +75,7 @@ impl Jobs {
                 dirty: 0,
                 live: 0,
             },
+            shared: 0,
             changed: 0,
         }
     }
@@ -106,6 +112,10 @@ impl Jobs {
         let pressed = self.pressure.look(now, something);
         // In this order: what slabs give up are free runs.
         self.slabs(slot, pressed);
+        if now >= self.shared + SHARE_MS && config::get(Key::support_sweep) != 0 {
+            self.shared = now;
+            span::central::share_idle();
+        }
         step(10);
         self.free_runs(s, slot, pressed);
         step(11);

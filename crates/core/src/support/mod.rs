@@ -6,7 +6,7 @@
 //! a while: whatever it inherited from the thread that started it is never old.
 //!
 //! Free units are claimed in the regions' words, without a lock: preempted or ended there it loses what it had in hand, and
-//! nobody waits. Slabs are swept as by any thread, under the class lock, one slab at a time.
+//! nobody waits. Slabs are swept as by any thread, under the slab's lock, one slab at a time.
 //!
 //! How it is created, and what that means to the program: `docs/decisions/0007-support-thread.md`.
 

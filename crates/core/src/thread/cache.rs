@@ -1,7 +1,7 @@
 //! A thread's cache beyond its TLS words and bins, and how it begins.
 //!
 //! # Who may touch which field when
-//! The thread itself, everything. Others: the lists of own slabs under the class lock; all of it in a fork's child once
+//! The thread itself, everything. Others: the lists of own slabs under the slab's lock; all of it in a fork's child once
 //! the thread does not exist, and for statistics (racy reads of counters).
 
 use super::bins::{self, Bins};
@@ -44,8 +44,6 @@ pub struct Cache {
     pub unsettled: isize,
     /// Blocks taken from slabs since the start.
     pub taken: AtomicU64,
-    /// Reservations since the start.
-    pub reservations: AtomicU64,
     /// Rest of a line group of each class that is stashed: address of the group | mask of blocks still there.
     pub stash: [usize; STASHED],
     /// Slabs freed into lately, with their classes.
@@ -73,8 +71,8 @@ impl Cache {
     #[inline]
     pub fn count_reservation(&self) {
         // Only this thread writes it.
-        let n = self.reservations.load(Relaxed) + 1;
-        self.reservations.store(n, Relaxed);
+        let n = self.owner.reservations.load(Relaxed) + 1;
+        self.owner.reservations.store(n, Relaxed);
     }
 
     /// Remembers slab `slab` of class `c`, and tells which one it was some turns ago.

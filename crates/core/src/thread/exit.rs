@@ -60,7 +60,10 @@ pub fn abandon(cache: &'static mut Cache) {
     live::change(core::mem::take(&mut cache.unsettled));
     // Reads of its lists by others end with this: no slab bears the id afterwards.
     central::disown(cache.id);
-    live::retire(cache.taken.load(Relaxed), cache.reservations.load(Relaxed));
+    live::retire(
+        cache.taken.load(Relaxed),
+        cache.owner.reservations.load(Relaxed),
+    );
     owners::unregister(cache.id);
     let bins = cache.bins.load(Relaxed);
     // SAFETY: unregistered: nobody else reaches them; each came from its pool.

@@ -5,7 +5,7 @@
 //! are often freed in the order of their addresses: by now the rest of it has been freed too. The bytes are reported to
 //! `span::live`, which has everything swept when most memory has become free.
 //!
-//! Cost: ~30 instructions, and the class lock for a slab that is to be listed.
+//! Cost: ~30 instructions, and the slab's lock for a slab that is to be listed.
 
 use super::cache;
 use super::inside::Inside;

@@ -16,7 +16,7 @@ const OTHER: u32 = 2;
 const OUT: u32 = 0;
 const FREE: u32 = 0x80;
 
-/// A slab of two groups of one block each: its word, the class lock, what the holder reserved, states and contents.
+/// A slab of two groups of one block each: its word, the slab's lock, what the holder reserved, states and contents.
 struct Slab {
     claim: Claim,
     lock: Mutex<()>,

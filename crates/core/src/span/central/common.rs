@@ -54,7 +54,7 @@ pub fn take_common(c: Class, serial: u32) -> Option<(usize, usize)> {
     }
 }
 
-/// The first free line group of a slab that nobody holds (class lock held); none of one that is being purged.
+/// The first free line group of a slab that nobody holds (slab's lock held); none of one that is being purged.
 fn take_line(c: Class, slab: &Slab) -> Option<usize> {
     if slab.claim.is_frozen() {
         return None;

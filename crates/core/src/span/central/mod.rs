@@ -16,7 +16,7 @@ mod settle;
 pub use acquire::{acquire, may_take_single};
 pub use common::{put_back, state_of, take_common};
 pub use lists::{Owned, each_lock, lock_slab, of};
-pub use settle::{disown, end, let_go, noticed, released, settle_swept};
+pub use settle::{disown, end, let_go, noticed, released, settle_swept, share_idle};
 
 use super::slab::{Slab, shape};
 use crate::space;

@@ -1,12 +1,13 @@
 //! What becomes of a slab that nobody takes from: listed, resting, released; and of the slabs of a thread that ends.
 
-use super::lists::{enlist, lock, lock_slab, rest, unlink};
+use super::lists::{Owned, enlist, lock, lock_slab, rest, unlink};
 use crate::pages;
 use crate::space::entry::{self, Kind};
 use crate::space::pool;
+use crate::span::chain::Chain;
 use crate::span::claim::State;
 use crate::span::owners;
-use crate::span::slab::{COMMON, MIXED, POOLS, Slab, shape};
+use crate::span::slab::{COMMON, List, MIXED, POOLS, Slab, shape};
 use crate::sync::Ordering::*;
 use aethalloc_base::class::{self, Class};
 
@@ -115,31 +116,51 @@ pub fn settle_swept(c: Class, slab: &'static Slab, free: usize) -> bool {
     }
 }
 
-/// Gives up all slabs of thread `id`: they belong to nobody from now on. Under no lock.
+/// Gives up all slabs of thread `id`: they belong to nobody from now on. Under no slab's lock.
 pub fn disown(id: u32) {
     for c in class::FIRST..class::COUNT {
         let Some(owned) = owners::owned(id, c) else {
             return;
         };
-        loop {
-            let slab = {
-                let _held = lock(c, id);
-                let r = match owned.partial.first() {
-                    0 => owned.rest.first(),
-                    r => r,
-                };
-                if r == 0 {
-                    break;
-                }
-                let slab = Slab::at(r);
-                unlink(c, slab);
-                slab.taker.store(MIXED, Relaxed);
-                // ORDERING: Release, pairs with Acquire in `Claim::lock_by`.
-                slab.owner.store(COMMON, Release);
-                slab
-            };
-            // A held one is somebody's whose fork left it: it stays as it is.
+        // A held one is somebody's whose fork left it: it stays as it is.
+        while let Some(slab) = take_from(c, id, owned, true) {
             look(c, slab);
         }
     }
+}
+
+/// What threads that sleep do not hold belongs to nobody from now on, so that others take what is free there. A thread sleeps
+/// if it reserved nothing since the last call; what it holds, one slab a class at most, it goes on with.
+pub fn share_idle() {
+    owners::each_idle(|id| {
+        for c in class::FIRST..class::COUNT {
+            let Some(owned) = owners::owned(id, c) else {
+                return;
+            };
+            while let Some(slab) = take_from(c, id, owned, false) {
+                look(c, slab);
+            }
+        }
+    });
+}
+
+/// Takes a slab off the lists of `id`, or, unless `held` ones count too, one that it does not hold; it is nobody's then.
+fn take_from(c: Class, id: u32, owned: &Owned, held: bool) -> Option<&'static Slab> {
+    let _held = lock(c, id);
+    let first = |chain: &Chain| Some(chain.first()).filter(|r| *r != 0).map(Slab::at);
+    let slab = first(&owned.partial).or_else(|| {
+        let slab = first(&owned.rest)?;
+        if held || slab.claim.state(c) != State::Held {
+            return Some(slab);
+        }
+        // It holds one slab of the class at most.
+        owned.rest.remove(slab);
+        owned.rest.append(slab, List::Rest);
+        first(&owned.rest).filter(|other| !core::ptr::eq(*other, slab))
+    })?;
+    unlink(c, slab);
+    slab.taker.store(MIXED, Relaxed);
+    // ORDERING: Release, pairs with Acquire in `Claim::lock_by`.
+    slab.owner.store(COMMON, Release);
+    Some(slab)
 }
