@@ -71,15 +71,15 @@ pub const ALL: &[Mutant] = &[
         target: "front",
         what: "realloc leaves the last word behind",
         file: "core/src/front/mod.rs",
-        find: "copy_nonoverlapping(ptr, new, old.min(size));",
-        replace: "copy_nonoverlapping(ptr, new, old.min(size).saturating_sub(8));",
+        find: "copy_nonoverlapping(old, new, bytes);",
+        replace: "copy_nonoverlapping(old, new, bytes.saturating_sub(8));",
     },
     Mutant {
         target: "front",
         what: "a request at an alignment takes any class",
         file: "core/src/front/mod.rs",
-        find: "let c = class::class_of_aligned(size, align);\n        if c != 0 {\n            return allocate(",
-        replace: "let c = class::class_of(size);\n        if c != 0 {\n            return allocate(",
+        find: "let c = class::class_of_aligned(size, align);\n",
+        replace: "let c = class::class_of(size.max(1));\n",
     },
     Mutant {
         target: "front",
@@ -110,3 +110,16 @@ pub const ALL: &[Mutant] = &[
         replace: "let _ = (state, OUT);",
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_bug_can_be_planted() {
+        let crates = crate::root().join("crates");
+        for mutant in super::ALL {
+            let text = std::fs::read_to_string(crates.join(mutant.file)).unwrap_or_default();
+            let n = text.matches(mutant.find).count();
+            assert_eq!(n, 1, "{}: {} times in {}", mutant.what, n, mutant.file);
+        }
+    }
+}
