@@ -5,6 +5,7 @@ use crate::definitions::{self, Workload};
 use crate::launch::{Failure, Launcher};
 use crate::real;
 use crate::result::Output;
+use crate::scaling;
 
 /// Runs the named workloads (all if none), full size and miniature, and edits their files in place.
 pub fn bless(checkout: &Checkout, names: &[String]) -> Result<(), String> {
@@ -17,7 +18,13 @@ pub fn bless(checkout: &Checkout, names: &[String]) -> Result<(), String> {
             eprintln!("{}: left as it is: {reason}", workload.name);
             continue;
         }
-        let full = checksum(checkout, &launcher, &workload)?;
+        if scaling::has_rows(&workload) {
+            rows(checkout, &launcher, &workload)?;
+        }
+        let full = match scaling::has_rows(&workload) {
+            true => None,
+            false => checksum(checkout, &launcher, &workload)?,
+        };
         let quick = match workload.miniature() {
             Some(miniature) => checksum(checkout, &launcher, &miniature)?,
             None => None,
@@ -31,6 +38,23 @@ pub fn bless(checkout: &Checkout, names: &[String]) -> Result<(), String> {
         write(checkout, &workload, full, quick)?;
     }
     Ok(())
+}
+
+/// The checksums of a definition's rows, in ascending order.
+fn rows(checkout: &Checkout, launcher: &Launcher, workload: &Workload) -> Result<(), String> {
+    let mut checksums = toml_edit::InlineTable::new();
+    for row in scaling::KNOWN
+        .iter()
+        .filter_map(|n| Some((n, scaling::row(workload, *n)?)))
+    {
+        if let Some(sum) = checksum(checkout, launcher, &row.1)? {
+            println!("{} {sum}", row.1.name);
+            checksums.insert(row.0.to_string(), sum.into());
+        }
+    }
+    edit(checkout, workload, |table| {
+        table["checksums"] = toml_edit::value(checksums);
+    })
 }
 
 fn checksum(
@@ -66,6 +90,21 @@ fn write(
     full: Option<String>,
     quick: Option<String>,
 ) -> Result<(), String> {
+    edit(checkout, workload, |table| {
+        for (key, value) in [("checksum", &full), ("quick_checksum", &quick)] {
+            if let Some(value) = value {
+                table[key] = toml_edit::value(value.as_str());
+            }
+        }
+    })
+}
+
+/// Changes the workload's entry in its file.
+fn edit(
+    checkout: &Checkout,
+    workload: &Workload,
+    change: impl FnOnce(&mut toml_edit::Table),
+) -> Result<(), String> {
     let path = checkout
         .definitions_dir()
         .join(format!("{}.toml", workload.suite));
@@ -75,15 +114,11 @@ fn write(
     let tables = document
         .get_mut("workload")
         .and_then(|w| w.as_array_of_tables_mut());
-    for table in tables.into_iter().flat_map(|t| t.iter_mut()) {
-        if table.get("name").and_then(|n| n.as_str()) != Some(&workload.name) {
-            continue;
-        }
-        for (key, value) in [("checksum", &full), ("quick_checksum", &quick)] {
-            if let Some(value) = value {
-                table[key] = toml_edit::value(value.as_str());
-            }
-        }
+    let is_meant =
+        |t: &toml_edit::Table| t.get("name").and_then(|n| n.as_str()) == Some(&workload.name);
+    let table = tables.and_then(|t| t.iter_mut().find(|t| is_meant(t)));
+    if let Some(table) = table {
+        change(table);
     }
     std::fs::write(&path, document.to_string()).map_err(|e| fail(&e))
 }

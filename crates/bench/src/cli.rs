@@ -11,7 +11,8 @@ use crate::peers::{self, Absent, Peer};
 use crate::result::ResultFile;
 use crate::runner::{self, Plan};
 use crate::{
-    bless, callgrind, compare, docs, html, interrupt, machine, rank, report, selfcheck, six,
+    bless, callgrind, compare, docs, html, interrupt, machine, rank, report, scaling, selfcheck,
+    six,
 };
 
 /// Measure allocators side by side, on unmodified programs.
@@ -47,7 +48,7 @@ struct Common {
 
 #[derive(Debug, clap::Args)]
 struct SuiteArgs {
-    /// throughput, memory, latency, real, quick (all in miniature, for correctness) or all
+    /// throughput, scaling, memory, latency, real, quick (all in miniature, for correctness) or all
     #[arg(long, default_value = "throughput")]
     suite: String,
     /// Only these workloads, by commas
@@ -62,6 +63,9 @@ struct SuiteArgs {
     /// Multiply the workloads' sizes and live sets, e.g. by 0.5 or 2: does a row depend on its constants?
     #[arg(long, value_name = "F", default_value_t = 1.0)]
     scale: f64,
+    /// Numbers of threads in suite scaling, by commas [default: 2, 4, 8, ... up to the number of CPUs]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    threads: Vec<usize>,
     /// Run each program once more and let it sleep so many seconds at its end: what stays resident?
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     idle: u64,
@@ -209,8 +213,14 @@ fn docs(check: bool) -> Result<bool, String> {
 
 /// Measures a suite. False if a run failed or was wrong, or Ctrl-C came.
 fn suite(checkout: &Checkout, common: &Common, args: &SuiteArgs) -> Result<bool, String> {
-    let workloads =
-        definitions::choose(&definitions::all(checkout)?, &args.suite, &args.workloads)?;
+    let machine = machine::look();
+    scaling::check(&args.threads)?;
+    let threads = match args.threads.is_empty() {
+        true => scaling::counts(machine.cpus),
+        false => args.threads.clone(),
+    };
+    let definitions = definitions::all(checkout)?;
+    let workloads = definitions::choose(&definitions, &args.suite, &args.workloads, &threads)?;
     let env = args
         .env
         .iter()
@@ -234,12 +244,7 @@ fn suite(checkout: &Checkout, common: &Common, args: &SuiteArgs) -> Result<bool,
     if peers.is_empty() {
         return Err("none of the chosen allocators can be run".into());
     }
-    let mut result = ResultFile::new(
-        &args.suite,
-        common.rounds,
-        machine::look(),
-        checkout.commit(),
-    );
+    let mut result = ResultFile::new(&args.suite, common.rounds, machine, checkout.commit());
     result.scale = args.scale;
     result.peers = peers.clone();
     result.absent = absent;

@@ -1,11 +1,13 @@
 //! The workloads, as data: `crates/bench/definitions/SUITE.toml`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::checkout::Checkout;
 use crate::launch::Program;
+use crate::scaling::{self, Series};
 
 /// The suite made of all others in miniature: correctness, never times.
 pub const QUICK: &str = "quick";
@@ -29,6 +31,9 @@ pub struct Workload {
     /// What it must print.
     #[serde(default)]
     pub checksum: Option<String>,
+    /// What it must print with a number of threads, for definitions that have rows of several.
+    #[serde(default)]
+    pub checksums: BTreeMap<String, String>,
     /// What the miniature must print.
     #[serde(default)]
     pub quick_checksum: Option<String>,
@@ -74,6 +79,9 @@ pub struct Workload {
     /// Filled when read: the file it came from.
     #[serde(skip)]
     pub suite: String,
+    /// Filled where a definition has rows of several numbers of threads: which of them.
+    #[serde(skip)]
+    pub series: Option<Series>,
 }
 
 fn default_program() -> String {
@@ -210,15 +218,21 @@ pub fn all(checkout: &Checkout) -> Result<Vec<Workload>, String> {
     Ok(workloads)
 }
 
-/// The workloads of a suite, or those named.
-pub fn choose(all: &[Workload], suite: &str, names: &[String]) -> Result<Vec<Workload>, String> {
+/// The workloads of a suite, or those named; with a row for each number of `threads` where they have such.
+pub fn choose(
+    definitions: &[Workload],
+    suite: &str,
+    names: &[String],
+    threads: &[usize],
+) -> Result<Vec<Workload>, String> {
+    let all = scaling::expanded(definitions.to_vec(), threads);
     let candidates: Vec<Workload> = match suite {
-        QUICK => all.iter().filter_map(Workload::miniature).collect(),
-        "all" => all.to_vec(),
+        QUICK => definitions.iter().filter_map(Workload::miniature).collect(),
+        "all" => all.clone(),
         _ => all.iter().filter(|w| w.suite == suite).cloned().collect(),
     };
     if candidates.is_empty() {
-        let mut suites: Vec<_> = all.iter().map(|w| w.suite.as_str()).collect();
+        let mut suites: Vec<_> = definitions.iter().map(|w| w.suite.as_str()).collect();
         suites.dedup();
         return Err(format!(
             "unknown suite '{suite}'; there are: {} {QUICK} all",
@@ -228,12 +242,29 @@ pub fn choose(all: &[Workload], suite: &str, names: &[String]) -> Result<Vec<Wor
     if names.is_empty() {
         return Ok(candidates);
     }
-    names
-        .iter()
-        .map(|name| {
-            let pool = if suite == QUICK { &candidates } else { all };
-            let found = pool.iter().find(|w| w.name == *name).cloned();
-            found.ok_or_else(|| format!("unknown workload '{name}'; `list` prints them"))
-        })
-        .collect()
+    let pool = if suite == QUICK { &candidates } else { &all };
+    let mut chosen = Vec::new();
+    for name in names {
+        let is_meant =
+            |w: &&Workload| w.name == *name || w.series.as_ref().is_some_and(|s| s.of == *name);
+        let before = chosen.len();
+        chosen.extend(pool.iter().filter(is_meant).cloned());
+        if chosen.len() == before {
+            return Err(format!("unknown workload '{name}'; `list` prints them"));
+        }
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+impl Workload {
+    /// One without anything.
+    pub fn named(name: &str) -> Workload {
+        let text = format!("[[workload]]\nname = '{name}'\nabout = ''\nargs = []\n");
+        let file: File = toml_edit::de::from_str(&text).unwrap_or(File { workload: vec![] });
+        file.workload
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| unreachable!("{text}"))
+    }
 }

@@ -28,6 +28,7 @@ mod report;
 mod result;
 mod runner;
 mod scale;
+mod scaling;
 mod selfcheck;
 mod six;
 mod stats;

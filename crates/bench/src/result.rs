@@ -10,6 +10,7 @@ use crate::definitions::Figure;
 use crate::launch::Usage;
 use crate::machine::Machine;
 use crate::peers::{Absent, Peer};
+use crate::scaling::Series;
 use crate::stats::Summary;
 
 /// Marks a file as ours.
@@ -72,6 +73,9 @@ pub struct WorkloadResult {
     /// Why nobody could run it; none normally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
+    /// Which row of a definition that has one for each number of threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Series>,
     /// By peer, in the file's order of peers.
     pub cells: Vec<Cell>,
 }
@@ -136,7 +140,7 @@ pub struct Memory {
 }
 
 impl Run {
-    /// A figure by its path: `wall_s`, `cpu_s`, `user_s`, `sys_s`, `peak_kib`, `minor_faults`, `major_faults`, `seconds`, `extra.NAME`,
+    /// A figure by its path: `wall_s`, `cpu_s`, `user_s`, `sys_s`, `peak_kib`, `minor_faults`, `major_faults`, `seconds`, `op_s` (of one operation), `extra.NAME`,
     /// `marks.MOMENT.FIELD` (rss_kib, pss_kib, private_dirty_kib, anonymous_kib, huge_kib).
     pub fn figure(&self, path: &str) -> Option<f64> {
         match path {
@@ -148,6 +152,7 @@ impl Run {
             "minor_faults" => Some(self.usage.minor_faults as f64),
             "major_faults" => Some(self.usage.major_faults as f64),
             "seconds" => Some(self.output.seconds),
+            "op_s" => (self.output.ops > 0).then(|| self.output.seconds / self.output.ops as f64),
             _ => match path.split_once('.')? {
                 ("extra", name) => self.output.extra.get(name).copied(),
                 ("marks", rest) => {

@@ -70,6 +70,7 @@ pub fn run(plan: &Plan, result: &mut ResultFile) -> Result<bool, String> {
             args: run.args.clone(),
             figure: workload.figure(),
             skipped,
+            series: run.series.clone(),
             cells: plan
                 .peers
                 .iter()
@@ -226,7 +227,8 @@ fn prepare(plan: &Plan, launcher: &Launcher, workload: &Workload) -> Result<Read
     real::setup(plan.checkout, workload, &folder)?;
     let mut workload = scale::scaled(workload, plan.scale)?;
     let mut program = workload.program(plan.checkout, &folder)?;
-    if plan.scale != 1.0 {
+    // What the definitions do not know.
+    if plan.scale != 1.0 || (workload.series.is_some() && workload.checksum.is_none()) {
         workload.checksum = Some(checksum_of(launcher, &program, &workload)?);
     }
     program.env.extend(plan.env.iter().cloned());
@@ -241,7 +243,7 @@ fn prepare(plan: &Plan, launcher: &Launcher, workload: &Workload) -> Result<Read
     })
 }
 
-/// What the definitions cannot know for other constants: the checksum of a run on the system's malloc.
+/// For other constants and numbers of threads: the checksum of a run on the system's malloc.
 fn checksum_of(
     launcher: &Launcher,
     program: &Program,

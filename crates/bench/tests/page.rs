@@ -18,30 +18,74 @@ fn browser() -> Option<String> {
     Some((*found).to_string())
 }
 
-/// At both widths nothing is wider than the screen, every drawing has a size, and no letter of a drawing is
-/// smaller than 10 pixels.
+/// A page of bars and points.
 #[test]
 fn page_fits_a_desk_and_a_phone() -> Outcome {
+    let workloads = "pair-16,random-small,dormant-owners,calls-quiet";
+    let args = [
+        "--suite",
+        "quick",
+        "--workloads",
+        workloads,
+        "--rounds",
+        "3",
+    ];
+    let Some(page) = fits(&args, 8)? else {
+        return Ok(());
+    };
+    assert_eq!(page.matches("<polyline").count(), 0);
+    Ok(())
+}
+
+/// A page of lines over the number of threads: one drawing of the means and one of the program, a line for each allocator.
+#[test]
+fn page_of_lines_fits_a_desk_and_a_phone() -> Outcome {
+    let args = [
+        "--suite",
+        "scaling",
+        "--workloads",
+        "many-churn",
+        "--threads",
+        "1,2,3",
+        "--rounds",
+        "1",
+    ];
+    let Some(page) = fits(&args, 5)? else {
+        return Ok(());
+    };
+    assert!(page.contains("Over the number of threads"));
+    let lines: Vec<&str> = page.split("<polyline").skip(1).collect();
+    assert_eq!(lines.len(), 4);
+    for line in lines {
+        let points = line
+            .split("points=\"")
+            .nth(1)
+            .and_then(|l| l.split('"').next());
+        let numbers = points.unwrap_or_default().split(' ');
+        assert_eq!(
+            numbers.filter(|n| n.parse::<f64>().is_ok()).count(),
+            6,
+            "{line}"
+        );
+    }
+    Ok(())
+}
+
+/// Measures with two allocators and opens the page: at both widths nothing is wider than the screen, every drawing (there
+/// are at least so many) has a size, and no letter of a drawing is smaller than 10 pixels. Returns the page; none
+/// without a browser.
+fn fits(args: &[&str], least: usize) -> Result<Option<String>, Box<dyn std::error::Error>> {
     let Some(browser) = browser() else {
         assert!(
             may_miss(),
             "no chromium: apt-get install chromium (AETHALLOC_ALLOW_MISSING=1 skips this test)"
         );
         println!("skipped: no chromium");
-        return Ok(());
+        return Ok(None);
     };
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("r.json").display().to_string();
-    let args = [
-        "--suite",
-        "quick",
-        "--workloads",
-        "pair-16,random-small,dormant-owners,calls-quiet",
-        "--rounds",
-        "3",
-    ];
-    let output =
-        support::run(&[&args[..], &["--peers", "glibc,glibc-slowed", "--out", &out]].concat())?;
+    let output = support::run(&[args, &["--peers", "glibc,glibc-slowed", "--out", &out]].concat())?;
     assert!(output.status.success(), "{}", support::errors(&output));
     let page = std::fs::read_to_string(folder.path().join("r.html"))?;
     assert!(
@@ -63,13 +107,13 @@ fn page_fits_a_desk_and_a_phone() -> Outcome {
             "at {width} px the page is {wide} px wide"
         );
         assert!(
-            drawings >= 8.0 && flat == 0.0,
+            drawings >= least as f64 && flat == 0.0,
             "at {width} px: {drawings} drawings, {flat} without a size"
         );
         assert!(letters >= 10.0, "at {width} px letters of {letters} px");
         assert!(cut == 0.0, "at {width} px {cut} texts leave their drawing");
     }
-    Ok(())
+    Ok(Some(page))
 }
 
 /// Opens the page in a frame of the given width (a browser window has a smallest width of its own) and asks it for

@@ -24,6 +24,10 @@ fn unknown_names() -> Outcome {
     )?;
     refuses(&["--rounds", "0"], &["--rounds"])?;
     refuses(&["--scale", "0"], &["--scale"])?;
+    refuses(
+        &["--suite", "scaling", "--threads", "2,0"],
+        &["--threads", "not 0"],
+    )?;
     refuses(&["--env", "NOVALUE", "--peers", "glibc"], &["K=V"])
 }
 
@@ -97,6 +101,7 @@ fn help_names_every_command() -> Outcome {
         "docs",
         "self-check",
         "--scale",
+        "--threads",
         "--idle",
         "--details",
         "--suite",

@@ -19,7 +19,7 @@ use crate::six::SixFile;
 /// The folder of kept results.
 const RESULTS: &str = "docs/results";
 /// In this order; others follow by name.
-const SUITES: [&str; 4] = ["throughput", "memory", "real", "latency"];
+const SUITES: [&str; 5] = ["throughput", "scaling", "memory", "real", "latency"];
 
 /// What is kept.
 #[derive(Default)]

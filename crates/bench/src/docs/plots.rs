@@ -32,6 +32,13 @@ pub fn all(kept: &Kept) -> Vec<(String, String)> {
                 alone(&html::bars(&bars, "x", &about), &about),
             ));
         }
+        for curves in curves(result) {
+            let about = format!("suite {}, {}", result.suite, curves.name);
+            plots.push((
+                curves_name(result, &curves),
+                alone(&html::drawing(result, &curves), &about),
+            ));
+        }
         let dots = scatter(result);
         if dots.len() > 1 {
             let about = format!("suite {}: time against memory", result.suite);
@@ -47,6 +54,17 @@ pub fn all(kept: &Kept) -> Vec<(String, String)> {
 /// File of the drawing of a suite's mean.
 pub fn name(result: &ResultFile, mean: usize) -> String {
     format!("{}-mean-{}.svg", result.suite, mean + 1)
+}
+
+/// What a suite has over the number of threads: the means, then each program.
+pub fn curves(result: &ResultFile) -> Vec<report::Curves> {
+    let means = report::means_by_threads(result);
+    means.into_iter().chain(report::curves(result)).collect()
+}
+
+/// File of such a drawing.
+pub fn curves_name(result: &ResultFile, curves: &report::Curves) -> String {
+    format!("{}-over-{}.svg", result.suite, curves.name)
 }
 
 /// File of a suite's scatter of time and memory.

@@ -207,6 +207,47 @@ fn pictures(out: &mut String, result: &ResultFile) {
             result.suite
         );
     }
+    for curves in plots::curves(result) {
+        let file = plots::curves_name(result, &curves);
+        let _ = writeln!(
+            out,
+            "![{}: {} over the number of threads](results/{file})",
+            result.suite, curves.name
+        );
+    }
+    out.push('\n');
+    by_threads(out, result);
+}
+
+/// The means for each number of threads.
+fn by_threads(out: &mut String, result: &ResultFile) {
+    let Some(means) = report::means_by_threads(result) else {
+        return;
+    };
+    let _ = write!(
+        out,
+        "The time that one thread takes for an operation, {}:\n\n| threads |",
+        means.about
+    );
+    for peer in &result.peers {
+        let _ = write!(out, " {} |", peer.title);
+    }
+    let _ = writeln!(out, "\n{}", rule(result.peers.len() + 1));
+    let mut counts: Vec<usize> = means.lines.iter().flat_map(|l| &l.1).map(|p| p.0).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    for count in counts {
+        let _ = write!(out, "| {count} |");
+        for (name, points) in &means.lines {
+            let value = points.iter().find(|p| p.0 == count).map(|p| p.1);
+            let text = value.map_or(String::new(), |v| format!("{v:.3}"));
+            let _ = match name.as_str() {
+                OURS => write!(out, " **{text}** |"),
+                _ => write!(out, " {text} |"),
+            };
+        }
+        out.push('\n');
+    }
     out.push('\n');
 }
 

@@ -1,6 +1,7 @@
 //! A result as one self-contained page: no script, no request to anywhere, light and dark, wide and narrow.
 
 mod details;
+mod lines;
 mod svg;
 
 use std::fmt::Write;
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use crate::report::{self, OURS};
 use crate::result::{ResultFile, WorkloadResult};
+use lines::Line;
 pub use svg::{Bar, Dot, bars, scatter};
 
 /// Writes the page of a result.
@@ -31,6 +33,7 @@ pub fn page(result: &ResultFile) -> String {
     );
     header(&mut out, result);
     overview(&mut out, result);
+    threads(&mut out, result);
     standings(&mut out, result);
     out.push_str("<h2>Workloads</h2>\n<p>Median, with the interval that holds the true median with 95 % (fewer than \
                   six runs: smallest to largest). Lower is better.</p>\n<div class=\"grid\">\n");
@@ -175,6 +178,45 @@ fn overview(out: &mut String, result: &ResultFile) {
         figure(out, title, &about, &svg::scatter(&dots, title));
     }
     out.push_str("</div>\n");
+}
+
+/// Drawings over the number of threads, where there are several or the suite is made for it.
+fn threads(out: &mut String, result: &ResultFile) {
+    let Some(means) = report::means_by_threads(result) else {
+        return;
+    };
+    out.push_str(
+        "<h2>Over the number of threads</h2>\n<p>The time that one thread takes for an operation, both axes logarithmic: a level line \
+         is a program that threads do not slow down. The figures are those with the most threads.</p>\n<div class=\"grid\">\n",
+    );
+    for curves in [means].into_iter().chain(report::curves(result)) {
+        figure(
+            out,
+            &escape(&curves.name),
+            &escape(&curves.about),
+            &drawing(result, &curves),
+        );
+    }
+    out.push_str("</div>\n");
+}
+
+/// The drawing of some curves.
+pub fn drawing(result: &ResultFile, curves: &report::Curves) -> String {
+    let title = |name: &str| result.peers.iter().find(|p| p.name == *name);
+    let set: Vec<Line> = curves
+        .lines
+        .iter()
+        .map(|(name, points)| Line {
+            label: title(name).map_or("", |p| p.title.as_str()),
+            colour: colour(result, name),
+            points,
+        })
+        .collect();
+    lines::lines(
+        &set,
+        &curves.unit,
+        &format!("{} over the number of threads", curves.name),
+    )
 }
 
 fn card(out: &mut String, result: &ResultFile, workload: &WorkloadResult) {

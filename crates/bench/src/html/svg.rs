@@ -1,12 +1,14 @@
-//! Two kinds of drawings, at the width of a phone so that their letters keep their size there.
+//! Bars and points, at the width of a phone so that their letters keep their size there.
 
 use std::fmt::Write;
 
 use super::escape;
 use crate::report::number;
 
-const WIDTH: f64 = 346.0;
-const COLOURS: usize = 10;
+/// Width of a drawing.
+pub const WIDTH: f64 = 346.0;
+/// Colours of the style sheets.
+pub const COLOURS: usize = 10;
 /// Width of a letter at the drawings' font size, in wide fonts.
 const LETTER: f64 = 8.0;
 
@@ -244,7 +246,7 @@ fn width_of(text: &str) -> f64 {
 }
 
 /// The text, cut to what fits.
-fn shortened(text: &str, room: f64) -> String {
+pub fn shortened(text: &str, room: f64) -> String {
     if width_of(text) <= room {
         return text.to_string();
     }
@@ -253,7 +255,7 @@ fn shortened(text: &str, room: f64) -> String {
 }
 
 /// The values with some room around them, never a single point.
-fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+pub fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
     if high <= 0.0 || !low.is_finite() {
         (0.5, 2.0)
@@ -278,7 +280,8 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     }
 }
 
-fn trimmed(value: f64) -> String {
+/// Two digits behind the point at most.
+pub fn trimmed(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }

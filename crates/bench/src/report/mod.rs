@@ -2,11 +2,13 @@
 
 mod details;
 mod means;
+mod series;
 
 use std::fmt::Write;
 
 pub use details::{columns, text as details};
 pub use means::{Mean, means};
+pub use series::{Curves, curves, means_by_threads};
 
 use crate::result::{ResultFile, WorkloadResult};
 use crate::stats::{self, Summary};
