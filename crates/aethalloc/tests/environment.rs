@@ -9,7 +9,16 @@ const CHILD: &str = "AETHALLOC_TEST_CHILD";
 
 fn child(conf: &str) -> Output {
     let me = std::env::current_exe().expect("this program");
-    let mut command = Command::new(me);
+    // On an emulator the child runs there too.
+    let emulator = std::env::var("AETHALLOC_EMULATOR").unwrap_or_default();
+    let words = emulator.split_whitespace().map(std::ffi::OsString::from);
+    let mut words = words.chain([me.into_os_string()]);
+    let conf = match emulator.as_str() {
+        "" => conf.to_owned(),
+        _ => format!("{conf},reserve:4g"),
+    };
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words);
     command.args([
         "--exact",
         "print_options",

@@ -12,4 +12,5 @@ pub mod options;
 pub mod policy;
 pub mod pressure;
 pub mod safety;
+pub mod tags;
 pub mod units;

@@ -63,6 +63,7 @@ options! {
     guard_rate: Count = 1 << 18, 1, 1 << 40, "safety:guard: allocations per sampled object";
     guard_pages: Choice(&crate::safety::GUARD_PAGES) = 0, 0, crate::safety::GUARD_PAGES.len() - 1, "how guard pages are made: auto takes MADV_GUARD_INSTALL where the kernel has it";
     quarantine: Size = 64 << 10, 0, 1 << 30, "safety:hardened: freed bytes of a size that each thread keeps from reuse";
+    mte_mode: Choice(&crate::safety::MTE_MODES) = 0, 0, crate::safety::MTE_MODES.len() - 1, "safety:mte: when an access with the wrong tag is reported; async is faster and does not say where";
     safety_summary: Switch = 0, 0, 1, "print at exit what the safety mode guarded and checked";
     support: Choice(&["off", "auto", "on"]) = 1, 0, 2, "a thread that gives memory back later; auto: once the program has a second thread and a second CPU";
     support_purge: Switch = 1, 0, 1, "the support thread gives free runs back that recent demand does not ask for";

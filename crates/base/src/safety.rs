@@ -4,7 +4,10 @@
 //! they make a backend active. The library and `aethalloc doctor` decide by this file, from facts that each reads for itself.
 
 /// Values of option `safety`, in the order of [`Profile`].
-pub const PROFILES: [&str; 3] = ["off", "guard", "hardened"];
+pub const PROFILES: [&str; 4] = ["off", "guard", "hardened", "mte"];
+
+/// Values of option `mte_mode`.
+pub const MTE_MODES: [&str; 3] = ["sync", "asymm", "async"];
 
 /// Values of option `guard_pages`, in the order of [`GuardPages`].
 pub const GUARD_PAGES: [&str; 3] = ["auto", "protect", "off"];
@@ -19,6 +22,8 @@ pub enum Profile {
     Guard = 1,
     /// Every object checked.
     Hardened = 2,
+    /// Every object tagged.
+    Mte = 3,
 }
 
 impl Profile {
@@ -27,6 +32,7 @@ impl Profile {
         match value {
             1 => Profile::Guard,
             2 => Profile::Hardened,
+            3 => Profile::Mte,
             _ => Profile::Off,
         }
     }
@@ -186,6 +192,17 @@ pub struct Verdict {
     pub reason: &'static str,
 }
 
+/// Why memory tagging cannot be used; `None` if it can.
+pub const fn mte_missing(facts: &Facts) -> Option<&'static str> {
+    if !facts.mte {
+        Some("the CPU has no memory tagging")
+    } else if !matches!(facts.mte_control, Asked::Works) {
+        Some("the kernel has no memory tagging (Linux 5.10, CONFIG_ARM64_MTE)")
+    } else {
+        None
+    }
+}
+
 /// The verdict on `backend`.
 pub const fn verdict(
     backend: Backend,
@@ -202,7 +219,7 @@ pub const fn verdict(
             reason: "in every profile; needs nothing",
         },
         Backend::Guard => {
-            let wanted = !matches!(profile, Profile::Off);
+            let wanted = matches!(profile, Profile::Guard | Profile::Hardened);
             let active = wanted && !matches!(pages, GuardPages::Off);
             let kernel = matches!(facts.guard_install, Asked::Works);
             Verdict {
@@ -235,17 +252,21 @@ pub const fn verdict(
                 },
             }
         }
-        Backend::Mte => Verdict {
-            cpu: facts.mte,
-            kernel: matches!(facts.mte_control, Asked::Works),
-            wanted: false,
-            active: false,
-            reason: if !facts.mte {
-                "the CPU has no memory tagging"
-            } else {
-                "no profile of this version uses it"
-            },
-        },
+        Backend::Mte => {
+            let wanted = matches!(profile, Profile::Mte);
+            let why_not = mte_missing(facts);
+            Verdict {
+                cpu: facts.mte,
+                kernel: matches!(facts.mte_control, Asked::Works),
+                wanted,
+                active: wanted && why_not.is_none(),
+                reason: match why_not {
+                    Some(reason) => reason,
+                    None if wanted => "every object to 16 MiB has a tag",
+                    None => "safety:mte turns it on",
+                },
+            }
+        }
         Backend::Pkey => Verdict {
             cpu: facts.pku,
             kernel: matches!(facts.pkey, Asked::Works),
@@ -336,6 +357,26 @@ mod tests {
         );
         let none = v(&new, Profile::Guard, GuardPages::Off);
         assert!(!none.active && none.wanted && none.reason == "guard_pages:off");
+    }
+
+    #[test]
+    fn mte_needs_the_cpu_the_kernel_and_the_option() {
+        let v = |f: &Facts, profile| verdict(Backend::Mte, f, profile, GuardPages::Auto);
+        let cpu = Facts {
+            mte: true,
+            mte_control: Asked::Refused(22),
+            ..NOTHING
+        };
+        let both = Facts {
+            mte_control: Asked::Works,
+            ..cpu
+        };
+        let no_cpu = v(&NOTHING, Profile::Mte);
+        assert!(no_cpu.wanted && !no_cpu.active && no_cpu.reason.contains("CPU"));
+        let no_kernel = v(&cpu, Profile::Mte);
+        assert!(no_kernel.cpu && !no_kernel.active && no_kernel.reason.contains("kernel"));
+        assert!(v(&both, Profile::Mte).active && !v(&both, Profile::Guard).active);
+        assert!(!verdict(Backend::Guard, &both, Profile::Mte, GuardPages::Auto).wanted);
     }
 
     #[test]

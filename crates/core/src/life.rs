@@ -70,35 +70,12 @@ pub fn end() {
     }
 }
 
-unsafe fn read_options(mut environment: *const *const u8) {
-    const NAME: &[u8] = b"AETHALLOC_CONF=";
-    if environment.is_null() {
-        return;
+unsafe fn read_options(environment: *const *const u8) {
+    // SAFETY: the caller's promise.
+    if let Some(text) = unsafe { config::find(environment) } {
+        CONF.store(text.as_ptr().cast_mut(), Relaxed);
+        adopt_options(text);
     }
-    // SAFETY: the caller's promise: pointers until null, each zero-terminated.
-    let text = unsafe {
-        loop {
-            let s = *environment;
-            if s.is_null() {
-                return;
-            }
-            let mut n = 0;
-            while NAME.get(n).is_some_and(|b| *b == *s.add(n)) {
-                n += 1;
-            }
-            if n == NAME.len() {
-                let value = s.add(n);
-                let mut len = 0;
-                while *value.add(len) != 0 {
-                    len += 1;
-                }
-                CONF.store(value.cast_mut(), Relaxed);
-                break core::slice::from_raw_parts(value, len);
-            }
-            environment = environment.add(1);
-        }
-    };
-    adopt_options(text);
 }
 
 #[cold]

@@ -219,6 +219,7 @@ fn append(path: &[u8], event: &str) {
         .text("\"");
     for (name, v) in [
         ("guarded", &counts.guarded),
+        ("tagged", &counts.tagged),
         ("sampled", &counts.sampled),
         ("quarantined", &counts.quarantined),
         ("checked", &counts.checked),

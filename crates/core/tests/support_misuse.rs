@@ -3,10 +3,11 @@
 //!
 //! The test runs itself: a process of its own, because misuse ends it.
 
+mod common;
+
 use aethalloc_base::options::Key;
 use aethalloc_core::{bell, config, front, life, violation};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -40,8 +41,7 @@ fn its_line_is_seen() {
     if std::env::var_os(ROLE).is_some() {
         misuse();
     }
-    let me = std::env::current_exe().expect("this program");
-    let out = Command::new(me)
+    let out = common::this_program()
         .args(["its_line_is_seen", "--nocapture"])
         .env(ROLE, "1")
         .output()

@@ -7,6 +7,7 @@
 mod call;
 pub mod lock;
 pub mod memory;
+pub mod mte;
 pub mod pressure;
 pub mod probe;
 pub mod process;

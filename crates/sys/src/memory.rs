@@ -3,9 +3,11 @@
 use crate::call::{Errno, call3, call6, nr};
 use crate::process;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const PROT_READ: usize = 1;
 const PROT_WRITE: usize = 2;
+const PROT_MTE: usize = 0x20;
 const MAP_PRIVATE_ANON_NORESERVE: usize = 0x2 | 0x20 | 0x4000;
 const MADV_RANDOM: usize = 1;
 const MADV_DONTNEED: usize = 4;
@@ -20,6 +22,14 @@ const MADV_GUARD_REMOVE: usize = 103;
 const MREMAP_MAYMOVE: usize = 1;
 const MREMAP_FIXED: usize = 2;
 const MREMAP_DONTUNMAP: usize = 4;
+
+/// Memory that is written to has tags.
+static TAGGED: AtomicBool = AtomicBool::new(false);
+
+/// From now on memory that is made writable has tags, 0 at first ([`crate::mte`]).
+pub fn tag_from_now_on() {
+    TAGGED.store(true, Relaxed);
+}
 
 /// What a range may be used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +47,7 @@ impl Access {
         match self {
             Access::None => 0,
             Access::Read => PROT_READ,
+            Access::Write if TAGGED.load(Relaxed) => PROT_READ | PROT_WRITE | PROT_MTE,
             Access::Write => PROT_READ | PROT_WRITE,
         }
     }

@@ -15,6 +15,7 @@
 //! | environment | effect |
 //! |---|---|
 //! | `AETHALLOC_LIB`, `AETHALLOC_A` | test these files; neither is built |
+//! | `AETHALLOC_EMULATOR`, `AETHALLOC_CC`, `AETHALLOC_CXX` | compile for and run on another machine (`emulator.rs`) |
 //! | `AETHALLOC_ORACLE=1` | run the oracle alone: checks the tests, needs no library |
 //! | `AETHALLOC_QUICK=1`, `AETHALLOC_TEST_LEVEL=quick` | shorter stress |
 //! | `AETHALLOC_TEST_LEVEL=full` | longer runs, every place of a fault instead of some |
@@ -23,6 +24,7 @@
 
 mod active;
 pub mod disassembly;
+mod emulator;
 pub mod kernel;
 mod library;
 mod program;
@@ -33,6 +35,7 @@ mod tools;
 mod verdict;
 
 pub use active::Active;
+pub use emulator::emulated;
 pub use library::Library;
 pub use program::{Language, Program, Source};
 pub use run::{Finished, Limit, Run};

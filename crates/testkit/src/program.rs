@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::library::workspace;
-use crate::{Library, Missing, Run, Tool};
+use crate::{Library, Missing, Run, Tool, emulator};
 
 /// Keeps the compiler from removing or assuming anything about an allocation: the allocator is what is tested.
 const COMMON_FLAGS: &[&str] = &[
@@ -135,10 +135,10 @@ impl Source {
     }
 
     fn compile_now(self, linkage: Linkage, library: Option<&Path>) -> Result<Program, Missing> {
-        let compiler = Tool::find(match self.language {
+        let compiler = Tool::find(&emulator::compiler(match self.language {
             Language::C => "cc",
             Language::Cpp => "c++",
-        })?;
+        }))?;
         let file = output_folder().join(match linkage {
             Linkage::Dynamic => self.name.to_owned(),
             Linkage::Archive => format!("{}-archive", self.name),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 
 use crate::Library;
+use crate::emulator;
 use crate::kernel::{self, Call, Filter, Refusal, Traced, Verdict};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
 
@@ -53,10 +54,12 @@ pub struct Finished {
 impl Run {
     /// A run of `program` on the allocator it is linked with.
     pub fn new(name: &str, program: &Path) -> Self {
-        let mut command = Command::new(program);
+        let mut command = emulator::command(program);
+        if !emulator::emulated() {
+            command.env_remove("AETHALLOC_CONF");
+        }
         command
             .env_remove("LD_PRELOAD")
-            .env_remove("AETHALLOC_CONF")
             .env_remove("AETHALLOC_ORACLE")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
@@ -71,6 +74,16 @@ impl Run {
                 setrlimit(Resource::Core, none)?; // misuse programs abort on purpose
                 Ok(())
             });
+        }
+        if emulator::emulated() {
+            let most = Rlimit {
+                current: Some(emulator::MOST),
+                maximum: Some(emulator::MOST),
+            };
+            // SAFETY: as above.
+            unsafe {
+                command.pre_exec(move || setrlimit(Resource::Data, most).map_err(Into::into))
+            };
         }
         Self {
             name: name.to_owned(),
@@ -88,6 +101,7 @@ impl Run {
 
     /// Sets an environment variable of the program.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        let (name, value) = emulator::variable(name, value.as_ref());
         self.command.env(name, value);
         self
     }

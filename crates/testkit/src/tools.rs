@@ -25,6 +25,8 @@ impl Tool {
                     "cc" => "gcc",
                     "c++" => "g++",
                     "nm" | "objdump" => "binutils",
+                    "aarch64-linux-gnu-gcc" => "gcc-aarch64-linux-gnu",
+                    "aarch64-linux-gnu-g++" => "g++-aarch64-linux-gnu",
                     other => other,
                 };
                 Missing(format!(

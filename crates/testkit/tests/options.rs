@@ -82,3 +82,13 @@ fn a_wrong_option_costs_one_line() {
         Ok(())
     });
 }
+
+/// libstdc++ allocates before the library has read its options.
+#[test]
+fn the_reservation_is_small_though_another_constructor_allocates_first() {
+    test_library(|| {
+        let run = Source::cpp("life_early_reserve").build()?.preloaded();
+        run.env("AETHALLOC_CONF", "reserve:5g").finish().succeeded();
+        Ok(())
+    });
+}

@@ -1,11 +1,14 @@
 //! The rules of every exported function, each on plain glibc (is the test right?), under `LD_PRELOAD` and with
 //! `libaethalloc.a` linked in.
 
-use aethalloc_testkit::{Active, Missing, Source, oracle_only, test, test_library};
+use aethalloc_testkit::{Active, Missing, Source, emulated, oracle_only, test, test_library};
 
 /// On all three.
 fn everywhere(source: Source) -> Result<(), Missing> {
-    source.build()?.on_oracle().finish().succeeded();
+    // Whether the test is right does not depend on the machine, but an emulated glibc runs out of memory in some.
+    if !emulated() {
+        source.build()?.on_oracle().finish().succeeded();
+    }
     ours(source)
 }
 

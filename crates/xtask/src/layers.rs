@@ -83,7 +83,8 @@ fn crates(found: &mut Vec<String>) {
     }
 }
 
-fn rust_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The Rust sources in a folder and below it.
+pub fn rust_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

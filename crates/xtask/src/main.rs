@@ -4,6 +4,7 @@ mod layers;
 mod licences;
 mod metadata;
 mod mutants;
+mod provenance;
 mod sanitizers;
 mod test;
 
@@ -13,6 +14,7 @@ const USAGE: &str = "\
 usage: cargo run -p xtask -- TASK
   test [--quick|--full] [--allow-missing] [--list] [STEP...]   what ./test runs
   layers       prints every use of an upper layer by a lower one
+  provenance   prints every pointer that is made of a number where it may not be
   licences     checks the licence and the minimum Rust version of every crate
   mutants [TARGET...]   plants bugs and checks that the fuzz targets notice
   sanitizers            tests built with AddressSanitizer, where a toolchain has it";
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Some("mutants") => return mutants::main(args),
         Some("sanitizers") => return sanitizers::main(),
         Some("layers") => layers::check(),
+        Some("provenance") => provenance::check(),
         Some("licences") => licences::check(),
         _ => {
             eprintln!("{USAGE}");

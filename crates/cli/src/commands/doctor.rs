@@ -165,6 +165,7 @@ fn observed(backend: Backend, mut v: Verdict, trial: Option<&Trial>) -> Verdict 
         (Backend::Checks, Some(_)) => true,
         (Backend::Guard, Some(t)) => t.safety != "off" && t.guards != "none",
         (Backend::Hardened, Some(t)) => t.safety == "hardened",
+        (Backend::Mte, Some(t)) => t.safety == "mte",
         _ => v.active,
     };
     if seen != v.active {
@@ -209,6 +210,36 @@ mod tests {
             .skip(1)
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    /// What memory tagging needs is there, and the library says whether it used it.
+    #[test]
+    fn tags_are_active_when_the_library_says_so() {
+        let tagging = Facts {
+            mte: true,
+            mte_control: Asked::Works,
+            ..facts(Asked::Works)
+        };
+        let line = |safety: &str, facts: &Facts| {
+            let trial = Trial {
+                event: "start".into(),
+                safety: safety.into(),
+                guards: "none".into(),
+            };
+            let conf = OsString::new();
+            let text = report(facts, Profile::Mte, GuardPages::Auto, &conf, Some(&trial));
+            let line = text.lines().find(|l| l.starts_with("mte ")).unwrap_or("");
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            line("mte", &tagging),
+            "mte yes yes yes yes every object to 16 MiB has a tag"
+        );
+        assert!(line("off", &tagging).starts_with("mte yes yes yes no the library in the trial"));
+        assert_eq!(
+            line("off", &facts(Asked::Works)),
+            "mte no no yes no the CPU has no memory tagging"
+        );
     }
 
     #[test]

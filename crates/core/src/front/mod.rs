@@ -203,7 +203,7 @@ enum Found {
 
 /// What `p`, given to `verb`, is; ends the process if it can be nothing.
 fn find(verb: Verb, p: usize) -> Found {
-    match lookup(p) {
+    match lookup(guard::tagged::bare(p)) {
         None => spare::usable_size(verb, p).map_or(Found::Foreign, Found::Spare),
         Some((
             _,
@@ -239,7 +239,11 @@ fn find(verb: Verb, p: usize) -> Found {
 /// The size that a request of `size` bytes at `align` really gets (`nallocx`); 0 if it cannot be served.
 pub fn good_size(size: usize, align: usize) -> usize {
     if guard::is_hardened() && align <= UNIT && guard::sampled::serves(size) {
-        return size;
+        return if guard::is_tagging() && Hardened::serves(size) {
+            guard::tagged::granules(size)
+        } else {
+            size
+        };
     }
     if align <= PAGE {
         let c = class::class_of_aligned(size.max(1), align.max(GRANULE));

@@ -5,6 +5,7 @@ use crate::guard::fenced::{self, Fenced};
 use crate::guard::hardened::Hardened;
 use crate::guard::hardened::magazine::Magazines;
 use crate::guard::sampled::{Record, Sampled};
+use crate::guard::tagged::bare;
 use crate::guard::{self, Objects};
 use crate::space::entry::{self, Kind};
 use crate::span::central::{block_of, lookup};
@@ -112,7 +113,7 @@ fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
 #[inline(never)]
 pub extern "C" fn deallocate_sized_slow(ptr: *mut u8, size: usize) {
     let p = ptr.addr();
-    match lookup(p) {
+    match lookup(bare(p)) {
         Some((_, Kind::Sampled { .. } | Kind::Hardened { .. })) => end_or_later(p, Some(size)),
         _ => deallocate_slow(ptr),
     }
@@ -125,7 +126,7 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
         return;
     }
     let p = ptr.addr();
-    match lookup(p) {
+    match lookup(bare(p)) {
         None => {
             if !spare::free(p) {
                 foreign::free(ptr);
@@ -172,7 +173,7 @@ pub fn end_object(p: usize) {
 }
 
 fn end(p: usize, size: Option<usize>) {
-    match lookup(p) {
+    match lookup(bare(p)) {
         Some((unit, Kind::Large { pages, guarded })) if p.is_multiple_of(UNIT) => {
             let ended = large::free(unit, pages, guarded);
             if !ended {

@@ -162,7 +162,7 @@ pub fn free(p: usize) -> bool {
                 .compare_exchange(p, CHANGING, Acquire, Relaxed)
                 .is_ok()
         {
-            let start = core::ptr::with_exposed_provenance_mut(m.start.load(Relaxed));
+            let start = crate::space::pointer(m.start.load(Relaxed));
             // SAFETY: made by `map`; its one object ends here.
             unsafe { memory::unmap(start, m.bytes.load(Relaxed)) };
             m.object.store(NONE, Release);

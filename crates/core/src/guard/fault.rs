@@ -4,9 +4,9 @@
 //! for every other fault as if we were not there. A handler that the program installs later takes our place; the fault
 //! itself does not need us. The handler runs on the thread's alternate stack if it has one.
 
-use super::hardened::heap::Slab;
+use super::hardened::heap::{LIVE, Slab};
 use super::sampled::Record;
-use super::{fenced, maps, pages, stack};
+use super::{fenced, is_tagging, maps, pages, stack, tagged};
 use crate::space;
 use crate::space::entry::{self, Kind};
 use crate::sync::{AtomicBool, AtomicPtr, Ordering::*};
@@ -61,7 +61,8 @@ unsafe fn read_fault(info: *const u8, context: *const u8) -> Option<Fault> {
         if info.add(8).cast::<i32>().read() <= 0 {
             return None;
         }
-        let address = info.add(16).cast::<usize>().read();
+        // The kernel may leave a tag there.
+        let address = tagged::bare(info.add(16).cast::<usize>().read());
         #[cfg(target_arch = "x86_64")]
         {
             let register = |n: usize| context.add(40 + n * 8).cast::<usize>().read();
@@ -128,6 +129,20 @@ fn report(fault: &Fault) {
             describe(fault, false, start, bytes);
             callers(fault);
         }
+        Found::Block(live, start, bytes) => {
+            Line::new()
+                .text(access(fault))
+                .text(" with a wrong tag at ")
+                .address(fault.address)
+                .text(": in the ")
+                .text(if live { "live" } else { "free" })
+                .text(" block of ")
+                .decimal(bytes)
+                .text(" bytes at ")
+                .address(start)
+                .print();
+            callers(fault);
+        }
         Found::Slab(size) => {
             Line::new()
                 .text(access(fault))
@@ -146,6 +161,8 @@ enum Found {
     Sampled(&'static Record),
     /// Address and bytes of an object with a guard.
     Large(usize, usize),
+    /// Whether the block is live that the access hit with another tag; its address and size.
+    Block(bool, usize, usize),
     /// The blocks' size of a hardened slab with a guard.
     Slab(usize),
 }
@@ -171,6 +188,15 @@ fn object_near(unit: usize, address: usize) -> Option<Found> {
                 let (start, bytes) = (fenced::start(u, pages).addr(), pages * PAGE);
                 let behind = address >= start + bytes && u + fenced::run_units(pages) > unit;
                 return behind.then_some(Found::Large(start, bytes));
+            }
+            Kind::Hardened { slab, .. } if u == unit && is_tagging() => {
+                let slab = Slab::at(slab);
+                let i = address % UNIT / slab.size();
+                if i >= slab.limit() {
+                    return Some(Found::Slab(slab.size()));
+                }
+                let live = slab.state(i).load(Relaxed) == LIVE;
+                return Some(Found::Block(live, slab.block(i).addr(), slab.size()));
             }
             Kind::Hardened { class, slab } if u == unit => {
                 let guard = UNIT - self::pages::size();

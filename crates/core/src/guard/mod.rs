@@ -6,6 +6,7 @@
 //! | `guard` | sampled ones, small and large | pages of their own between pages that fault; after the free all of them fault ([`sampled`]) | at the access, small overflows at the free |
 //! | `hardened` | every small one | canary, zeroed and delayed reuse, a guard behind each slab ([`hardened`]) | at free, reuse or exit |
 //! | `hardened` | every large one | as sampled ones | at the access, small overflows at the free or exit |
+//! | `mte` | every one to 16 MiB | a tag of its own, another one after the free ([`tagged`]) | at the access |
 //!
 //! Called by `front` (allocation, free), `life` (start, fork, end) and `thread` (alternate stacks). The fast paths know
 //! nothing of it: a guarded object's page-map entry has class byte 0, which leaves them by their slow exit, and a sample
@@ -25,6 +26,7 @@ mod maps;
 pub mod pages;
 pub mod sampled;
 mod stack;
+pub mod tagged;
 
 use crate::config;
 use crate::sync::{AtomicI64, AtomicU8, AtomicU64, Ordering::*};
@@ -63,10 +65,16 @@ pub fn is_sampling() -> bool {
     PROFILE.load(Relaxed) == Profile::Guard as u8
 }
 
-/// True if every object is checked.
+/// True if every object is checked: by `hardened` or by a tag.
 #[inline]
 pub fn is_hardened() -> bool {
-    PROFILE.load(Relaxed) == Profile::Hardened as u8
+    PROFILE.load(Relaxed) >= Profile::Hardened as u8
+}
+
+/// True if every object has a tag.
+#[inline]
+pub fn is_tagging() -> bool {
+    PROFILE.load(Relaxed) == Profile::Mte as u8
 }
 
 /// Turns on what the options ask for. Called once, at start, after the options were read and the space was made.
@@ -80,10 +88,16 @@ pub fn start() {
 #[cold]
 #[inline(never)]
 fn start_as(profile: Profile) {
-    pages::start(GuardPages::of(config::get(Key::guard_pages)));
+    if profile == Profile::Mte && !tagged::start() {
+        return;
+    }
+    // Where tags enforce, there are no guard pages.
+    if profile != Profile::Mte {
+        pages::start(GuardPages::of(config::get(Key::guard_pages)));
+    }
     if profile == Profile::Hardened {
         hardened::start();
-    } else {
+    } else if profile == Profile::Guard {
         LEFT.store(interval(), Relaxed);
     }
     stack::start();
@@ -99,7 +113,7 @@ pub fn allows_caches() -> bool {
     match profile() {
         Profile::Off => true,
         Profile::Guard => config::get(Key::guard_rate) >= CLOSE_RATE,
-        Profile::Hardened => false,
+        Profile::Hardened | Profile::Mte => false,
     }
 }
 
@@ -147,8 +161,10 @@ pub struct Counts {
     pub sampled: AtomicU64,
     /// Freed objects that were kept from reuse for a while.
     pub quarantined: AtomicU64,
-    /// Objects whose surroundings or canary were checked.
+    /// Objects whose surroundings, canary or tag were checked.
     pub checked: AtomicU64,
+    /// Objects that got a tag.
+    pub tagged: AtomicU64,
 }
 
 /// The process's counts.
@@ -157,6 +173,7 @@ pub static COUNTS: Counts = Counts {
     sampled: AtomicU64::new(0),
     quarantined: AtomicU64::new(0),
     checked: AtomicU64::new(0),
+    tagged: AtomicU64::new(0),
 };
 
 pub(crate) fn count(c: &AtomicU64) {
@@ -179,7 +196,7 @@ pub fn end() {
 #[cold]
 #[inline(never)]
 fn last_look() {
-    if is_hardened() {
+    if profile() == Profile::Hardened {
         hardened::sweep();
         sampled::sweep();
     }
@@ -187,11 +204,18 @@ fn last_look() {
         return;
     }
     let n = |c: &AtomicU64| c.load(Relaxed) as usize;
-    Line::new()
-        .text("safety:")
-        .text(name())
-        .text(": ")
-        .decimal(n(&COUNTS.guarded))
+    let line = Line::new().text("safety:").text(name()).text(": ");
+    if is_tagging() {
+        line.decimal(n(&COUNTS.tagged))
+            .text(" tagged, ")
+            .decimal(n(&COUNTS.quarantined))
+            .text(" quarantined, ")
+            .decimal(n(&COUNTS.checked))
+            .text(" checked")
+            .print();
+        return;
+    }
+    line.decimal(n(&COUNTS.guarded))
         .text(" guarded, ")
         .decimal(n(&COUNTS.sampled))
         .text(" sampled, ")

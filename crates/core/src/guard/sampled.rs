@@ -17,7 +17,7 @@
 
 use super::pages;
 use super::stack::{self, Trace};
-use super::{COUNTS, Objects, count, is_sampling};
+use super::{COUNTS, Objects, count, is_sampling, is_tagging, tagged};
 use crate::pages::{Run, give, take};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
@@ -75,6 +75,11 @@ impl Record {
     pub fn address(&self) -> usize {
         self.address.load(Relaxed)
     }
+    /// As a pointer without a tag.
+    #[cold]
+    fn start(&self) -> *mut u8 {
+        space::pointer(self.address())
+    }
     /// Its bytes.
     #[cold]
     pub fn length(&self) -> usize {
@@ -102,7 +107,13 @@ impl Record {
     fn margins(&self) -> [core::ops::Range<usize>; 2] {
         let (body, bytes) = self.body();
         let start = self.address() - body.addr();
-        [0..start, start + self.length()..bytes]
+        // Where the object's last granule ends, if that has its tag.
+        let length = if is_tagging() {
+            tagged::granules(self.length())
+        } else {
+            self.length()
+        };
+        [0..start, start + length..bytes]
     }
 
     /// The first changed byte of the margins.
@@ -167,9 +178,12 @@ impl Objects for Sampled {
             super::fault::history(r);
             violation::used_after_free(verb, p, r.length());
         }
-        if p != r.address() {
+        if tagged::bare(p) != r.address() {
             super::fault::history(r);
             violation::interior(verb, p, r.length());
+        }
+        if is_tagging() {
+            tagged::check(r.start(), r.length(), p, verb);
         }
         r.length()
     }
@@ -209,6 +223,13 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
         return null_mut();
     };
     let start = space::address_of(run.first);
+    // SAFETY: the run is ours.
+    if is_tagging() && !unsafe { tagged::prepare(start, run.units * UNIT) } {
+        give(run);
+        // SAFETY: the place came from this pool.
+        unsafe { pool::give(POOL, place.as_ptr()) };
+        return null_mut();
+    }
     let body = start.wrapping_add(front);
     let end = body.wrapping_add(bytes);
     let total = run.units * UNIT;
@@ -257,15 +278,22 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
     if guards > 0 {
         count(&COUNTS.guarded);
     }
+    if is_tagging() {
+        // SAFETY: the object is this call's.
+        return unsafe { tagged::tag_large(p, length) };
+    }
     p
 }
 
 #[cold]
 fn free(record: usize, p: usize, size: Option<usize>) {
     let r = Record::at(record);
-    if p != r.address() {
+    if tagged::bare(p) != r.address() {
         super::fault::history(r);
         violation::interior(Verb::Free, p, r.length());
+    }
+    if is_tagging() && !r.is_freed() {
+        tagged::check(r.start(), r.length(), p, Verb::Free);
     }
     // ORDERING: AcqRel: of two frees one wins, after the object's last use.
     while let Err(other) = r.state.compare_exchange(LIVE, FREED, AcqRel, Relaxed) {
@@ -277,7 +305,7 @@ fn free(record: usize, p: usize, size: Option<usize>) {
     }
     if is_sampling() {
         stack::record(&r.freed);
-    } else if let Some(said) = size.filter(|said| *said != r.length()) {
+    } else if let Some(said) = size.filter(|said| *said != r.length() && !is_tagging()) {
         violation::wrong_size(p, r.length(), said);
     }
     count(&COUNTS.checked);
@@ -289,7 +317,9 @@ fn free(record: usize, p: usize, size: Option<usize>) {
     let (body, bytes) = r.body();
     // SAFETY: the object's own pages; it ends here.
     unsafe {
-        if pages::put(body, bytes) {
+        if is_tagging() {
+            tagged::clear(body, bytes);
+        } else if pages::put(body, bytes) {
             r.guards.fetch_add(1, Relaxed);
         } else {
             let _ = aethalloc_sys::memory::discard(body, bytes);

@@ -111,6 +111,7 @@ fn make() -> bool {
     if STATE.load(Relaxed) == 1 {
         return true;
     }
+    crate::config::early();
     find_os_page();
     let limit = memory::address_space_limit();
     let ok = (limit.is_none() && make_wide(crate::config::get(Key::reserve))) || make_narrow(limit);

@@ -5,6 +5,26 @@ use aethalloc_base::class;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The tests run on an emulator, which keeps notes of every page of the reservation: it is small.
+pub fn emulated() -> bool {
+    std::env::var_os("AETHALLOC_EMULATOR").is_some()
+}
+
+/// A command that runs this test program, on the emulator if it runs there.
+pub fn this_program() -> std::process::Command {
+    let me = std::env::current_exe().expect("this program");
+    let words = std::env::var("AETHALLOC_EMULATOR").unwrap_or_default();
+    let mut words = words.split_whitespace();
+    match words.next() {
+        None => std::process::Command::new(me),
+        Some(emulator) => {
+            let mut command = std::process::Command::new(emulator);
+            command.args(words).arg(me);
+            command
+        }
+    }
+}
+
 /// The seed of this run: `AETHALLOC_SEED`, else the time. Printed, so that a failure can be repeated.
 pub fn seed() -> u64 {
     let seed = match std::env::var("AETHALLOC_SEED") {

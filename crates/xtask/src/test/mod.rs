@@ -5,6 +5,7 @@
 //! `name: reason` to the file that `AETHALLOC_TEST_SKIPS` names and returns: it is then counted as skipped.
 //! `AETHALLOC_TEST_LEVEL` tells tests how long they may take: `quick`, `normal` or `full`.
 
+mod aarch64;
 mod count;
 mod exec;
 mod fuzz;

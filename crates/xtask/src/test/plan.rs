@@ -5,7 +5,7 @@
 
 use super::Level;
 use super::exec::Cmd;
-use crate::{Findings, layers, licences};
+use crate::{Findings, layers, licences, provenance};
 use std::path::Path;
 use std::process::Command;
 
@@ -50,6 +50,13 @@ pub const STEPS: &[Step] = &[
         from: Level::Quick,
         tools: &[],
         action: Action::Check(layers::check),
+    },
+    Step {
+        name: "provenance",
+        what: "no pointer is made of a number but where it may be",
+        from: Level::Quick,
+        tools: &[],
+        action: Action::Check(provenance::check),
     },
     Step {
         name: "licences",
@@ -138,15 +145,17 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "aarch64",
-        what: "the library and the Rust crate compile for aarch64",
+        what: "built for aarch64; its tests and C programs under qemu-user",
         from: Level::Normal,
         tools: &[
             "rustc for aarch64",
             "Rust library for aarch64",
             "aarch64-linux-gnu-gcc",
             "C library for aarch64",
+            "aarch64-linux-gnu-g++",
+            "qemu-aarch64",
         ],
-        action: Action::Commands(aarch64),
+        action: Action::Commands(super::aarch64::commands),
     },
 ];
 
@@ -328,7 +337,7 @@ fn loom(_: Level) -> Vec<Cmd> {
 }
 
 /// Names of the test programs of `core`.
-fn core_tests() -> Vec<String> {
+pub fn core_tests() -> Vec<String> {
     let folder = std::fs::read_dir(crate::root().join("crates/core/tests"));
     let paths = folder.into_iter().flatten().flatten().map(|e| e.path());
     let mut names: Vec<String> = paths
@@ -339,34 +348,9 @@ fn core_tests() -> Vec<String> {
     names
 }
 
-fn is_model(name: &str) -> bool {
+/// Whether it is a model of the lock-free protocols.
+pub fn is_model(name: &str) -> bool {
     name.starts_with("loom")
-}
-
-/// Debian's cross compiler; its standard library is not the one of the toolchain in use.
-fn aarch64(_: Level) -> Vec<Cmd> {
-    let mut command = cargo(
-        &[
-            "build",
-            "--release",
-            "--target",
-            "aarch64-unknown-linux-gnu",
-            "-p",
-            "aethalloc-abi",
-            "-p",
-            "aethalloc",
-        ],
-        15 * MINUTE,
-    );
-    command.env = vec![
-        ("RUSTC", "/usr/bin/rustc".into()),
-        (
-            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
-            "aarch64-linux-gnu-gcc".into(),
-        ),
-        ("CARGO_TARGET_DIR", folder("aarch64")),
-    ];
-    vec![command]
 }
 
 /// A folder inside the target folder.

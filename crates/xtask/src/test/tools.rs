@@ -49,6 +49,8 @@ const TOOLS: &[Tool] = &[
         packages: &["libstd-rust-web-dev:arm64"],
     },
     program("aarch64-linux-gnu-gcc", &["gcc-aarch64-linux-gnu"]),
+    program("aarch64-linux-gnu-g++", &["g++-aarch64-linux-gnu"]),
+    program("qemu-aarch64", &["qemu-user"]),
     Tool {
         name: "C library for aarch64",
         probe: Probe::File("/usr/aarch64-linux-gnu/lib/crt1.o"),

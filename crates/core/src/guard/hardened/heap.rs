@@ -16,7 +16,7 @@
 //! A block that is NEW or FREED is all zero, and in its slab, in a thread's magazines (`magazine`) or between them: who hands it
 //! out checks that.
 
-use super::super::{COUNTS, count, pages};
+use super::super::{COUNTS, count, is_tagging, pages, tagged};
 use crate::pages::{Run, give, take};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
@@ -386,6 +386,13 @@ impl Heap {
             return None;
         };
         let at = space::address_of(run.first);
+        // SAFETY: the run is ours.
+        if is_tagging() && !unsafe { tagged::prepare(at, UNIT) } {
+            give(run);
+            // SAFETY: the place came from this pool.
+            unsafe { pool::give(pool, place.as_ptr()) };
+            return None;
+        }
         // SAFETY: the run and the place are ours.
         let (slab, guarded) = unsafe {
             if !run.clean && aethalloc_sys::memory::discard(at, UNIT).is_err() {
@@ -397,7 +404,12 @@ impl Heap {
             let guarded = page != 0 && page <= UNIT / 4 && pages::put(at.add(UNIT - page), page);
             (&*place.as_ptr().cast::<Slab>(), guarded)
         };
-        let room = UNIT - if guarded { pages::size() } else { 0 };
+        let room = UNIT
+            - if guarded {
+                pages::size()
+            } else {
+                tagged::slab_end()
+            };
         if guarded {
             count(&COUNTS.guarded);
         }
@@ -454,6 +466,9 @@ fn release(slab: &'static Slab) {
     let page = pages::size();
     // SAFETY: the unit is ours, and the guard was put there; the place came from its pool and nothing leads to it.
     unsafe {
+        if is_tagging() {
+            tagged::clear(at, UNIT);
+        }
         if slab.guarded.load(Relaxed) == 0 || pages::take_off(at.add(UNIT - page), page, 1) {
             give(run);
         }

@@ -23,7 +23,7 @@ mod canary;
 pub mod heap;
 pub mod magazine;
 
-use super::{COUNTS, Objects, count};
+use super::{COUNTS, Objects, count, is_tagging, tagged};
 use crate::space::entry::{self, Kind};
 use crate::span::owners;
 use crate::sync::Ordering::*;
@@ -45,6 +45,9 @@ impl Hardened {
     /// class serves that.
     #[cold]
     pub fn allocate_from(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
+        if is_tagging() {
+            return tagged::allocate(magazines, size, align);
+        }
         let Some(whole) = size.checked_add(canary::BYTES) else {
             return null_mut();
         };
@@ -96,6 +99,9 @@ impl Hardened {
         size: Option<usize>,
     ) {
         let (slab, i) = live(place, p, Verb::Free);
+        if is_tagging() {
+            return tagged::deallocate(magazines, slab, i, p);
+        }
         let block = slab.size();
         let state = slab.state(i);
         if owners::live() > 1 || magazines.is_none() {
@@ -147,6 +153,11 @@ impl Hardened {
     #[cold]
     pub fn resize(place: usize, p: usize, size: usize) -> bool {
         let slab = Slab::at(place);
+        if is_tagging() {
+            return slab
+                .block_at(tagged::bare(p))
+                .is_some_and(|i| tagged::resize(slab, i, size));
+        }
         let c = slab.class();
         if !Hardened::serves(size) || class::class_of(size + canary::BYTES) != c {
             return false;
@@ -165,7 +176,7 @@ impl Hardened {
 /// The live block at `p`; ends the process if there is none.
 fn live(place: usize, p: usize, verb: Verb) -> (&'static Slab, usize) {
     let slab = Slab::at(place);
-    let Some(i) = slab.block_at(p) else {
+    let Some(i) = slab.block_at(tagged::bare(p)) else {
         violation::interior(verb, p, slab.size());
     };
     match slab.state(i).load(Relaxed) {
@@ -193,6 +204,10 @@ impl Objects for Hardened {
     fn usable_size(place: usize, p: usize, verb: Verb) -> usize {
         let (slab, i) = live(place, p, verb);
         count(&COUNTS.checked);
+        if is_tagging() {
+            tagged::check(slab.block(i), slab.size(), p, verb);
+            return tagged::size(slab.block(i), slab.size());
+        }
         // SAFETY: a live block.
         match unsafe { canary::check(slab.block(i), slab.size()) } {
             Ok(n) => n,
