@@ -12,6 +12,7 @@
 //! exception pass.
 
 use aethalloc_core::front;
+#[cfg(target_arch = "x86_64")]
 use aethalloc_core::thread::bins;
 
 use crate::cpp::new_failed;
