@@ -191,7 +191,7 @@ fn object_near(unit: usize, address: usize) -> Option<Found> {
             }
             Kind::Hardened { slab, .. } if u == unit && is_tagging() => {
                 let slab = Slab::at(slab);
-                let i = address % UNIT / slab.size();
+                let i = (address % UNIT).checked_div(slab.size())?;
                 if i >= slab.limit() {
                     return Some(Found::Slab(slab.size()));
                 }

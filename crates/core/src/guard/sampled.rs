@@ -183,7 +183,8 @@ impl Objects for Sampled {
             violation::interior(verb, p, r.length());
         }
         if is_tagging() {
-            tagged::check(r.start(), r.length(), p, verb);
+            // SAFETY: the object's own address.
+            unsafe { tagged::check(r.start(), r.length(), p, verb) };
         }
         r.length()
     }
@@ -293,7 +294,8 @@ fn free(record: usize, p: usize, size: Option<usize>) {
         violation::interior(Verb::Free, p, r.length());
     }
     if is_tagging() && !r.is_freed() {
-        tagged::check(r.start(), r.length(), p, Verb::Free);
+        // SAFETY: the object's own address.
+        unsafe { tagged::check(r.start(), r.length(), p, Verb::Free) };
     }
     // ORDERING: AcqRel: of two frees one wins, after the object's last use.
     while let Err(other) = r.state.compare_exchange(LIVE, FREED, AcqRel, Relaxed) {

@@ -145,7 +145,8 @@ pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) ->
 #[cold]
 pub fn deallocate(magazines: Option<&mut Magazines>, slab: &'static Slab, i: usize, wild: usize) {
     let (p, block, state) = (slab.block(i), slab.size(), slab.state(i));
-    check(p, block, wild, Verb::Free);
+    // SAFETY: a block of the slab.
+    unsafe { check(p, block, wild, Verb::Free) };
     if owners::live() > 1 || magazines.is_none() {
         // ORDERING: Acquire: of two frees one wins, after the object's last use.
         if state
@@ -178,9 +179,12 @@ pub fn deallocate(magazines: Option<&mut Magazines>, slab: &'static Slab, i: usi
 }
 
 /// Ends the process if `wild` does not have the tag of the object at `p`: a pointer to what was there before, or a forged one.
+///
+/// # Safety
+/// A block or large object of ours begins at `p`.
 #[cold]
-pub fn check(p: *mut u8, size: usize, wild: usize, verb: Verb) {
-    // SAFETY: inside an object of ours.
+pub unsafe fn check(p: *mut u8, size: usize, wild: usize, verb: Verb) {
+    // SAFETY: the caller's promise.
     let tag = MTE.of(unsafe { mte::load(p) }.addr());
     if tag != MTE.of(wild) {
         violation::used_after_free(verb, wild, size);
@@ -188,8 +192,11 @@ pub fn check(p: *mut u8, size: usize, wild: usize, verb: Verb) {
 }
 
 /// Bytes of the live object in the block of `block` bytes at `p`: all that has its tag.
+///
+/// # Safety
+/// A block of so many bytes begins there.
 #[cold]
-pub fn size(p: *mut u8, block: usize) -> usize {
+pub unsafe fn size(p: *mut u8, block: usize) -> usize {
     let mut end = block;
     // SAFETY: inside the block.
     while end > GRANULE && MTE.of(unsafe { mte::load(p.add(end - GRANULE)) }.addr()) == 0 {

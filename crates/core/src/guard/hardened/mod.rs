@@ -205,8 +205,11 @@ impl Objects for Hardened {
         let (slab, i) = live(place, p, verb);
         count(&COUNTS.checked);
         if is_tagging() {
-            tagged::check(slab.block(i), slab.size(), p, verb);
-            return tagged::size(slab.block(i), slab.size());
+            // SAFETY: a block of the slab.
+            return unsafe {
+                tagged::check(slab.block(i), slab.size(), p, verb);
+                tagged::size(slab.block(i), slab.size())
+            };
         }
         // SAFETY: a live block.
         match unsafe { canary::check(slab.block(i), slab.size()) } {
