@@ -59,7 +59,8 @@ fn cross(args: &[&str]) -> Cmd {
         ),
         ("CARGO_TARGET_DIR", folder("aarch64")),
         ("AETHALLOC_EMULATOR", EMULATOR.into()),
-        ("AETHALLOC_CONF", "reserve:4g".into()),
+        // The largest test needs more than the 4 GiB of the C programs.
+        ("AETHALLOC_CONF", "reserve:8g".into()),
     ];
     command
 }
