@@ -1,7 +1,7 @@
 //! The last kept run, `docs/compatibility.json`: what each program did when it was last run with `--table`. A run of
 //! some programs replaces their rows and leaves the others.
 
-use crate::program::Level;
+use crate::program::{Level, Safety};
 use crate::programs;
 use crate::refused::{self, Line};
 use crate::run::find;
@@ -40,7 +40,16 @@ pub struct Row {
     pub forks: usize,
     /// Allocations reported at exit.
     pub allocations: u64,
+    /// What it did under `safety:guard`: [`WORKS`], why it did not, or nothing (it was not run so).
+    #[serde(default)]
+    pub guard: String,
+    /// The same under `safety:hardened`.
+    #[serde(default)]
+    pub hardened: String,
 }
+
+/// A run under a safety mode that changed nothing and reported nothing.
+pub const WORKS: &str = "works";
 
 /// A file of the repository.
 pub fn file(name: &str) -> PathBuf {
@@ -65,7 +74,11 @@ pub fn merge(verdicts: &[Verdict<'_>], lines: Vec<Line>, level: Level) -> Result
     let mut kept = read()?;
     kept.system = system();
     for verdict in verdicts {
-        if let Some(row) = row(verdict, level) {
+        if let Some(mut row) = row(verdict, level) {
+            if let Some(old) = kept.programs.iter().find(|old| old.name == row.name) {
+                row.guard.clone_from(&old.guard);
+                row.hardened.clone_from(&old.hardened);
+            }
             kept.programs.retain(|old| old.name != row.name);
             kept.programs.push(row);
         }
@@ -81,9 +94,34 @@ pub fn merge(verdicts: &[Verdict<'_>], lines: Vec<Line>, level: Level) -> Result
     let place = |name: &str| refused::ALL.iter().position(|r| r.program == name);
     kept.refused.retain(|line| place(&line.program).is_some());
     kept.refused.sort_by_key(|line| place(&line.program));
-    let text = serde_json::to_string_pretty(&kept).map_err(|e| e.to_string())?;
-    std::fs::write(file(FILE), text + "\n").map_err(|e| format!("{FILE}: {e}"))?;
+    write(&kept)?;
     Ok(kept)
+}
+
+/// Puts what a run under a safety mode found beside the rows of the kept one, and writes it.
+pub fn merge_safety(verdicts: &[Verdict<'_>], mode: Safety) -> Result<Kept, String> {
+    let mut kept = read()?;
+    for verdict in verdicts {
+        let found = match &verdict.outcome {
+            Outcome::Missing(_) => continue,
+            Outcome::Same(_) => WORKS.to_owned(),
+            Outcome::Differs(why) => one_line(why),
+        };
+        let row = kept.programs.iter_mut();
+        if let Some(row) = row.into_iter().find(|row| row.name == verdict.program.name) {
+            match mode {
+                Safety::Guard => row.guard = found,
+                Safety::Hardened => row.hardened = found,
+            }
+        }
+    }
+    write(&kept)?;
+    Ok(kept)
+}
+
+fn write(kept: &Kept) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(kept).map_err(|e| e.to_string())?;
+    std::fs::write(file(FILE), text + "\n").map_err(|e| format!("{FILE}: {e}"))
 }
 
 fn row(verdict: &Verdict<'_>, level: Level) -> Option<Row> {
@@ -100,6 +138,8 @@ fn row(verdict: &Verdict<'_>, level: Level) -> Option<Row> {
         processes: 0,
         forks: 0,
         allocations: 0,
+        guard: String::new(),
+        hardened: String::new(),
     };
     match &verdict.outcome {
         Outcome::Missing(_) => return None,

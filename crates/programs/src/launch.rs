@@ -1,7 +1,7 @@
 //! Starts processes under `strace`, which records every `execve` with its environment and nothing else; the
 //! proof later holds each of them against what the library reported.
 
-use crate::program::Failure;
+use crate::program::{Failure, Safety};
 use crate::run::{Run, find};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::File;
@@ -139,8 +139,9 @@ impl<'a> Launch<'a> {
                 .arg(format!("LD_PRELOAD={}", library.display()))
                 .arg("-E")
                 .arg(format!(
-                    "AETHALLOC_CONF=stats_file:{}",
-                    self.run.stats().display()
+                    "AETHALLOC_CONF=stats_file:{}{}",
+                    self.run.stats().display(),
+                    self.run.safety.map_or("", Safety::option)
                 ));
         }
         for (name, value) in &self.env {

@@ -21,14 +21,14 @@ mod table;
 mod trace;
 mod verdict;
 
-use program::{Level, Program};
+use program::{Level, Program, Safety};
 use refused::Refused;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use verdict::{Outcome, Verdict};
 
 const USAGE: &str = "\
-usage: aethalloc-programs [--quick|--full] [--library FILE] [--allow-missing] [PROGRAM...]
+usage: aethalloc-programs [--quick|--full] [--library FILE] [--allow-missing] [--safety guard|hardened] [PROGRAM...]
   --list     names the programs
   --needs    prints the Debian packages that are missing, one a line
   --keep     keeps the folders of the runs (inputs, outputs, traces)
@@ -38,6 +38,8 @@ usage: aethalloc-programs [--quick|--full] [--library FILE] [--allow-missing] [P
 struct Options {
     level: Level,
     library: PathBuf,
+    /// The safety mode that the programs run under.
+    safety: Option<Safety>,
     allow_missing: bool,
     keep: bool,
     action: Action,
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         .collect();
     let refused: Vec<&Refused> = refused::ALL
         .iter()
+        .filter(|_| options.safety.is_none())
         .filter(|r| match options.names.as_slice() {
             [] => r.from <= options.level,
             names => names.iter().any(|n| n == r.program),
@@ -122,6 +125,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             .and_then(Level::parse)
             .unwrap_or(Level::Normal),
         library: default_library(),
+        safety: None,
         allow_missing: std::env::var_os("AETHALLOC_TEST_ALLOW_MISSING").is_some(),
         keep: false,
         action: Action::Run,
@@ -139,6 +143,10 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--page" => options.action = Action::Page,
             "--library" => {
                 options.library = args.next().ok_or("--library: names no file")?.into();
+            }
+            "--safety" => {
+                let mode = args.next().as_deref().and_then(Safety::parse);
+                options.safety = Some(mode.ok_or("--safety: guard or hardened")?);
             }
             name if programs::ALL.iter().any(|p| p.name == name)
                 || refused::ALL.iter().any(|r| r.program == name) =>
@@ -223,7 +231,7 @@ fn run_all(selected: &[&Program], refused: &[&Refused], options: &Options) -> Re
     let mut verdicts = Vec::new();
     for program in selected {
         let folder = base.path().join(program.name);
-        let outcome = verdict::judge(program, options.level, &library, &folder);
+        let outcome = verdict::judge(program, options.level, options.safety, &library, &folder);
         let told = match &outcome {
             Outcome::Same(figures) => Ok(figures.to_string()),
             Outcome::Missing(what) => Err(Trouble::Missing(what.clone())),
@@ -246,7 +254,11 @@ fn run_all(selected: &[&Program], refused: &[&Refused], options: &Options) -> Re
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored\n");
     if options.action == Action::Table {
-        table::write(&kept::merge(&verdicts, lines, options.level)?)?;
+        let kept = match options.safety {
+            None => kept::merge(&verdicts, lines, options.level)?,
+            Some(mode) => kept::merge_safety(&verdicts, mode)?,
+        };
+        table::write(&kept)?;
     }
     Ok(failed == 0)
 }

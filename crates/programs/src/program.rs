@@ -34,6 +34,34 @@ impl Level {
     }
 }
 
+/// A safety mode of the library: nothing may change under it, and nothing may be reported.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// `safety:guard`, with many more samples than by default.
+    Guard,
+    /// `safety:hardened`
+    Hardened,
+}
+
+impl Safety {
+    /// The mode named `name`.
+    pub fn parse(name: &str) -> Option<Safety> {
+        match name {
+            "guard" => Some(Safety::Guard),
+            "hardened" => Some(Safety::Hardened),
+            _ => None,
+        }
+    }
+
+    /// What turns it on, behind other options.
+    pub fn option(self) -> &'static str {
+        match self {
+            Safety::Guard => ",safety:guard,guard_rate:8192",
+            Safety::Hardened => ",safety:hardened",
+        }
+    }
+}
+
 /// Something that must be installed.
 pub struct Tool {
     /// A program looked up in the search path, or an absolute path.

@@ -1,7 +1,7 @@
 //! One run of one program: with the library or without, in a private folder, with a clean environment.
 
 use crate::launch::{Launch, Running};
-use crate::program::{Failure, Level};
+use crate::program::{Failure, Level, Safety};
 use std::cell::Cell;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,24 @@ pub struct Run {
     pub level: Level,
     /// The library, or none for the run on glibc.
     pub library: Option<PathBuf>,
+    /// The safety mode, with the library.
+    pub safety: Option<Safety>,
     folder: PathBuf,
     launches: Cell<u32>,
 }
 
 impl Run {
     /// A run inside `folder`, which exists and is empty.
-    pub fn new(level: Level, library: Option<&Path>, folder: PathBuf) -> Result<Run, Failure> {
+    pub fn new(
+        level: Level,
+        library: Option<&Path>,
+        safety: Option<Safety>,
+        folder: PathBuf,
+    ) -> Result<Run, Failure> {
         let run = Run {
             level,
             library: library.map(Path::to_owned),
+            safety,
             folder,
             launches: Cell::new(0),
         };

@@ -12,7 +12,8 @@ const HEAD: &str = "\
 Programs of Debian 12, unmodified, under `LD_PRELOAD=libaethalloc.so`. Each did the task named here twice, on glibc's
 allocator and on Aethalloc, and the results were compared byte for byte. Every process that the program started with the
 preload in its environment reported that the library was active. *Processes* are these, *forks* children that went on
-without a new program, *allocations* what those that reached `exit` reported.
+without a new program, *allocations* what those that reached `exit` reported. *guard* and *hardened*: the same task under
+`safety:guard` (one sample in 8192 allocations) and under `safety:hardened`, where nothing may differ and nothing be reported either.
 
 ";
 
@@ -60,7 +61,7 @@ fn page(kept: &Kept) -> String {
         kept.programs.len(),
         kept.system
     );
-    text.push_str("| program | version | task | result | level | processes | forks | allocations |\n|---|---|---|---|---|---|---|---|\n");
+    text.push_str("| program | version | task | result | level | processes | forks | allocations | guard | hardened |\n|---|---|---|---|---|---|---|---|---|---|\n");
     for (row, program) in kept.programs.iter().filter_map(with_program) {
         let result = match (row.why.as_str(), program.note) {
             ("", "") => "works".into(),
@@ -69,14 +70,16 @@ fn page(kept: &Kept) -> String {
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {result} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {result} | {} | {} | {} | {} | {} | {} |",
             row.name,
             row.version,
             program.task,
             program.from.name(),
             row.processes,
             row.forks,
-            row.allocations
+            row.allocations,
+            mode(&row.guard),
+            mode(&row.hardened)
         );
     }
     text.push_str(LEVELS);
@@ -101,6 +104,15 @@ fn page(kept: &Kept) -> String {
 fn with_program(row: &Row) -> Option<(&Row, &'static Program)> {
     let program = programs::ALL.iter().find(|p| p.name == row.name)?;
     Some((row, program))
+}
+
+/// What a program did under a safety mode.
+fn mode(found: &str) -> String {
+    match found {
+        "" => "not run".into(),
+        kept::WORKS => kept::WORKS.into(),
+        why => format!("**does not**: {}", cell(why)),
+    }
 }
 
 fn cell(text: &str) -> String {

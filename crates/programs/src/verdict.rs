@@ -1,6 +1,6 @@
 //! Runs one program both ways and compares.
 
-use crate::program::{Facts, Failure, Level, Program};
+use crate::program::{Facts, Failure, Level, Program, Safety};
 use crate::proof::{self, Proof};
 use crate::run::{Run, find, make_folder, set_mode};
 use std::fmt;
@@ -93,12 +93,18 @@ pub fn install(library: &Path, base: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Runs `program` with and without the library, both at once: what it computes may depend on neither.
-pub fn judge(program: &Program, level: Level, library: &Path, folder: &Path) -> Outcome {
+pub fn judge(
+    program: &Program,
+    level: Level,
+    safety: Option<Safety>,
+    library: &Path,
+    folder: &Path,
+) -> Outcome {
     let missing = missing(&[program]);
     if !missing.is_empty() {
         return Outcome::Missing(format!("packages {}", missing.join(" ")));
     }
-    match both(program, level, library, folder) {
+    match both(program, level, safety, library, folder) {
         Ok(figures) => Outcome::Same(figures),
         Err(why) => Outcome::Differs(why),
     }
@@ -107,13 +113,14 @@ pub fn judge(program: &Program, level: Level, library: &Path, folder: &Path) -> 
 fn both(
     program: &Program,
     level: Level,
+    safety: Option<Safety>,
     library: &Path,
     folder: &Path,
 ) -> Result<Figures, Failure> {
     let half = |name: &str, library| {
         let folder = folder.join(name);
         make_folder(&folder)?;
-        let run = Run::new(level, library, folder)?;
+        let run = Run::new(level, library, safety, folder)?;
         let begin = Instant::now();
         let facts = (program.task_fn)(&run)?;
         Ok::<_, Failure>((run, facts, begin.elapsed()))
