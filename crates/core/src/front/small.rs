@@ -39,7 +39,8 @@ fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
     if guard::is_hardened() && Hardened::serves(size) {
         return allocate_hardened(t, size, GRANULE);
     }
-    if size > SMALL_MAX {
+    // The few sizes whose canary has no room in the largest block are large too.
+    if size > SMALL_MAX || guard::is_hardened() {
         return large::allocate(size, GRANULE, false);
     }
     if !crate::space::ready() {
