@@ -25,11 +25,14 @@ pub const fn worthy_part(size: usize) -> usize {
 /// Least bytes that a thread gathers before it adds them to a sum of all threads.
 pub const LEAST_SHARE: usize = 32 << 10;
 
+/// And most: what eight threads that sleep lack is then 2 MiB.
+const MOST_SHARE: usize = 256 << 10;
+
 /// Bytes that each of `threads` gathers before it adds them to a sum that is `sum` now: all together lack at most about a
 /// thirty-second of it. A power of two, so that it seldom changes.
 pub const fn share(sum: usize, threads: usize) -> usize {
     let part = per(sum / 32, if threads == 0 { 1 } else { threads });
-    let part = clamp(part, LEAST_SHARE, 1 << 20);
+    let part = clamp(part, LEAST_SHARE, MOST_SHARE);
     1 << part.ilog2()
 }
 
@@ -41,8 +44,13 @@ const fn min(a: usize, b: usize) -> usize {
 /// process with `threads`. Before, all threads take blocks one by one from the same slabs, under one lock: a few threads get
 /// out of each other's way soon; of very many, each may do little.
 pub const fn heat(size: usize, threads: usize) -> u8 {
-    let uses = if threads > 1 && threads <= 64 { 24 } else { 96 };
-    if size > 1024 { uses / 6 } else { uses }
+    if size > 1024 {
+        16
+    } else if threads > 1 && threads <= 64 {
+        24
+    } else {
+        96
+    }
 }
 
 /// How many blocks of `size` bytes a thread reserves at first: few, so that a thread that does little holds little.
@@ -143,8 +151,9 @@ mod tests {
     fn a_few_threads_get_slabs_of_their_own_soon() {
         assert_eq!(heat(16, 1), 96);
         assert_eq!(heat(16, 2), 24);
-        assert_eq!(heat(2048, 64), 4);
-        assert_eq!(heat(2048, 65), 16);
+        assert_eq!(heat(16, 64), 24);
+        assert_eq!(heat(16, 65), 96);
+        assert_eq!(heat(2048, 2), 16);
     }
 
     #[test]
@@ -158,7 +167,7 @@ mod tests {
     #[test]
     fn what_threads_gather_is_a_small_part_of_the_sum() {
         assert_eq!(share(0, 0), LEAST_SHARE);
-        assert_eq!(share(1 << 30, 1), 1 << 20);
+        assert_eq!(share(1 << 30, 1), MOST_SHARE);
         for (sum, threads) in [(100 << 20, 16), (1 << 30, 100), (40 << 20, 3)] {
             let share = share(sum, threads);
             assert!(share == LEAST_SHARE || share * threads <= sum / 32);
