@@ -55,9 +55,11 @@ fn pages_come_several_at_a_time() {
 
     config::set(Key::ahead, 1);
     let (most, _) = fill(&mut objects);
-    let place = memory::map(4096, Access::Write).expect("a page");
+    let place = memory::map(2 * UNIT, Access::Write).expect("two units");
     // SAFETY: a mapping of the test's.
-    if unsafe { memory::populate(place.as_ptr(), 4096) }.is_err() {
+    let answer = unsafe { memory::populate(place.as_ptr(), 2 * UNIT) };
+    // An emulator may answer well and do nothing.
+    if answer.is_err() || resident(place.as_ptr().addr() + UNIT) == 0 {
         eprintln!("this kernel backs no pages when asked: only contents were checked");
     } else {
         // Eight at a time; one of them is in use.

@@ -21,6 +21,14 @@ fn words() -> Option<Vec<String>> {
     (!words.is_empty()).then_some(words)
 }
 
+/// What the program wrote to stderr, of all that came: an emulator adds a line when a signal ends the program.
+pub(crate) fn said_by_program(stderr: String) -> String {
+    match stderr.find("qemu: uncaught target signal") {
+        Some(at) if emulated() => stderr[..at].to_owned(),
+        _ => stderr,
+    }
+}
+
 /// Programs run on an emulator.
 pub fn emulated() -> bool {
     words().is_some()

@@ -184,7 +184,7 @@ impl Run {
             title: self.name,
             status,
             stdout: read(&mut stdout),
-            stderr: read(&mut stderr),
+            stderr: emulator::said_by_program(read(&mut stderr)),
             elapsed: start.elapsed(),
         };
         assert!(!late, "{}", finished.describe("did not end in time"));
@@ -233,7 +233,7 @@ impl Run {
             title: self.name,
             status,
             stdout: read(&mut stdout),
-            stderr: read(&mut stderr),
+            stderr: emulator::said_by_program(read(&mut stderr)),
             elapsed,
         }
     }
