@@ -271,7 +271,7 @@ mod tests {
         until_narrow(
             ROUNDS,
             NARROW,
-            || true,
+            || true, // there is always time: the rounds given are the only limit
             |n| match n < rounds {
                 true => Ok([1.0 + noise(2 * n) / 2.0, 1.0 + noise(2 * n + 1) / 2.0]),
                 false => Err(Failure::Failed("no more rounds".into())),
