@@ -60,7 +60,8 @@ pub fn resolve() {
     }
     // Loaded late, the program's own allocator is not ours to replace.
     if handle == next {
-        deepbind::prepare([free, realloc, usable_size]);
+        let theirs = [free, realloc, usable_size];
+        deepbind::prepare(theirs, |name| find(next, name).cast_const());
     }
 }
 

@@ -4,7 +4,7 @@
 //! they make a backend active. The library and `aethalloc doctor` decide by this file, from facts that each reads for itself.
 
 /// Values of option `safety`, in the order of [`Profile`].
-pub const PROFILES: [&str; 4] = ["off", "guard", "hardened", "mte"];
+pub const PROFILES: [&str; 5] = ["off", "guard", "hardened", "mte", "tags"];
 
 /// Values of option `mte_mode`.
 pub const MTE_MODES: [&str; 3] = ["sync", "asymm", "async"];
@@ -22,8 +22,10 @@ pub enum Profile {
     Guard = 1,
     /// Every object checked.
     Hardened = 2,
-    /// Every object tagged.
+    /// Every object tagged, each access checked by the CPU.
     Mte = 3,
+    /// Every pointer tagged, and compared when it comes back.
+    Tags = 4,
 }
 
 impl Profile {
@@ -33,6 +35,7 @@ impl Profile {
             1 => Profile::Guard,
             2 => Profile::Hardened,
             3 => Profile::Mte,
+            4 => Profile::Tags,
             _ => Profile::Off,
         }
     }
@@ -74,7 +77,7 @@ pub enum Backend {
     Mte,
     /// x86 protection keys on the allocator's own data.
     Pkey,
-    /// Tags in pointer bits that the CPU ignores (LAM, UAI).
+    /// Tags in pointer bits that the CPU ignores (LAM, UAI, TBI).
     PointerBits,
     /// CHERI capabilities.
     Bounds,
@@ -118,7 +121,7 @@ impl Backend {
             Backend::Mte => "accesses outside an object's granules, or after its free, fault",
             Backend::Pkey => "stray writes into the allocator's descriptors fault",
             Backend::PointerBits => {
-                "stale pointers are caught when they come back; no access is checked"
+                "stale and forged pointers are caught when they come back; no access is checked"
             }
             Backend::Bounds => "a capability covers its object and nothing else",
         }
@@ -155,6 +158,8 @@ pub struct Facts {
     pub lam_bits: Asked,
     /// The CPU has UAI.
     pub uai: bool,
+    /// The CPU ignores the top byte of a pointer: every aarch64 CPU. What the kernel says of it is `mte_control`.
+    pub tbi: bool,
 }
 
 /// x86 LAM: CPUID leaf 7, subleaf 1, EAX bit 26.
@@ -201,6 +206,29 @@ pub const fn mte_missing(facts: &Facts) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Why tags in ignored pointer bits cannot be used; `None` if they can.
+pub const fn tags_missing(facts: &Facts) -> Option<&'static str> {
+    if facts.tbi {
+        return match facts.mte_control {
+            Asked::Works => None,
+            _ => Some("the kernel takes no tagged addresses (Linux 5.4)"),
+        };
+    }
+    if facts.lam {
+        return match facts.lam_bits {
+            Asked::Works => None,
+            _ => Some(
+                "the CPU has LAM, but the kernel has it off (Linux 6.4, CONFIG_ADDRESS_MASKING)",
+            ),
+        };
+    }
+    Some(if facts.uai {
+        "the CPU has UAI, but Linux has no interface for it"
+    } else {
+        "the CPU ignores no pointer bits (LAM, UAI)"
+    })
 }
 
 /// The verdict on `backend`.
@@ -278,19 +306,21 @@ pub const fn verdict(
                 "no profile of this version uses it"
             },
         },
-        Backend::PointerBits => Verdict {
-            cpu: facts.lam || facts.uai,
-            kernel: facts.lam && matches!(facts.lam_bits, Asked::Works),
-            wanted: false,
-            active: false,
-            reason: if facts.lam {
-                "no profile of this version uses it"
-            } else if facts.uai {
-                "the CPU has UAI, but Linux has no interface for it"
-            } else {
-                "the CPU ignores no pointer bits (LAM, UAI)"
-            },
-        },
+        Backend::PointerBits => {
+            let wanted = matches!(profile, Profile::Tags);
+            let why_not = tags_missing(facts);
+            Verdict {
+                cpu: facts.lam || facts.uai || facts.tbi,
+                kernel: why_not.is_none(),
+                wanted,
+                active: wanted && why_not.is_none(),
+                reason: match why_not {
+                    Some(reason) => reason,
+                    None if wanted => "every pointer has a tag",
+                    None => "safety:tags turns it on",
+                },
+            }
+        }
         Backend::Bounds => Verdict {
             cpu: false,
             kernel: false,
@@ -314,6 +344,7 @@ mod tests {
         lam: false,
         lam_bits: Asked::None,
         uai: false,
+        tbi: false,
     };
 
     #[test]
@@ -377,6 +408,41 @@ mod tests {
         assert!(no_kernel.cpu && !no_kernel.active && no_kernel.reason.contains("kernel"));
         assert!(v(&both, Profile::Mte).active && !v(&both, Profile::Guard).active);
         assert!(!verdict(Backend::Guard, &both, Profile::Mte, GuardPages::Auto).wanted);
+    }
+
+    #[test]
+    fn tags_need_bits_that_cpu_and_kernel_ignore() {
+        let v = |f: &Facts, profile| verdict(Backend::PointerBits, f, profile, GuardPages::Auto);
+        let lam = Facts {
+            lam: true,
+            lam_bits: Asked::Works,
+            ..NOTHING
+        };
+        let on = v(&lam, Profile::Tags);
+        assert!(on.cpu && on.kernel && on.wanted && on.active);
+        assert!(!v(&lam, Profile::Off).active && !v(&lam, Profile::Hardened).wanted);
+        // EINVAL, ENODEV and EBUSY all mean off.
+        for errno in [22, 19, 16] {
+            let refused = Facts {
+                lam_bits: Asked::Refused(errno),
+                ..lam
+            };
+            let v = v(&refused, Profile::Tags);
+            assert!(v.cpu && !v.kernel && v.wanted && !v.active && v.reason.contains("LAM"));
+        }
+        let arm = Facts {
+            tbi: true,
+            mte_control: Asked::Works,
+            ..NOTHING
+        };
+        assert!(v(&arm, Profile::Tags).active);
+        let old = Facts {
+            mte_control: Asked::Refused(22),
+            ..arm
+        };
+        let old = v(&old, Profile::Tags);
+        assert!(old.cpu && !old.active && old.reason.contains("5.4"));
+        assert!(v(&NOTHING, Profile::Tags).reason.contains("CPU ignores no"));
     }
 
     #[test]

@@ -7,11 +7,17 @@
 //! LAM U57 |0|    tag     | address                            |   6 bits, ignored by the CPU
 //!          63           57 56 …
 //! UAI     |     tag      | address                            |   7 bits, ignored by the CPU
+//!          63     56 55
+//! TBI     |   tag  | address                                  |   8 bits, ignored by every aarch64 CPU
 //! ```
-//! Only MTE compares them at an access. LAM and UAI check nothing by themselves.
+//! Only MTE compares them at an access. LAM, UAI and TBI check nothing by themselves: `safety:tags` compares the tag of a pointer that
+//! comes back with the one that its block has.
 //!
 //! **Neighbours.** Block `i` of a slab has an even tag if `i` is even and an odd one if not, so neighbours always differ, whatever
 //! other threads do at the same time. Tag 0 is what untagged memory has: no block gets it.
+//!
+//! **Turns.** Where only a pointer that comes back is compared, a block goes through all tags of its kind ([`after`]) from a random
+//! one on ([`first`]): one that it had comes again after 31 or 32 frees, never sooner.
 
 /// Where tags are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +34,24 @@ pub const MTE: Field = Field { shift: 56, bits: 4 };
 pub const LAM: Field = Field { shift: 57, bits: 6 };
 /// AMD UAI.
 pub const UAI: Field = Field { shift: 57, bits: 7 };
+
+/// aarch64 without MTE: the top byte.
+pub const TBI: Field = Field { shift: 56, bits: 8 };
+
+/// Tags that `safety:tags` uses: as many as fit beside a block's state, and into the narrowest field, LAM's.
+pub const TURNS: usize = 64;
+
+/// A tag for block `i`, which had none.
+pub const fn first(i: usize, random: usize) -> usize {
+    let tag = ((random % TURNS) & !1) | (i & 1);
+    if tag == 0 { 2 } else { tag }
+}
+
+/// The tag after `tag` for the same block.
+pub const fn after(tag: usize) -> usize {
+    let next = (tag + 2) % TURNS;
+    if next == 0 { 2 } else { next }
+}
 
 impl Field {
     /// Tags that there are.
@@ -64,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_tag_comes_back_and_goes_again() {
-        for field in [MTE, LAM, UAI] {
+        for field in [MTE, LAM, UAI, TBI] {
             for address in [0x7fff_ffff_fff0, 0x1000, 0x00ff_ffff_ffff_fff0 >> 1] {
                 for tag in 0..field.count() {
                     let p = field.with(address, tag);
@@ -83,6 +107,30 @@ mod tests {
         );
         assert_eq!(UAI.with(0, 127), 0xfe00_0000_0000_0000);
         assert_eq!(MTE.with(0, 16), 0, "only four bits");
+        assert_eq!(TBI.with(0, 0xff), 0xff << 56);
+        assert!(LAM.count() >= TURNS && TBI.count() >= TURNS);
+    }
+
+    #[test]
+    fn a_block_goes_through_all_tags_of_its_kind() {
+        for i in 0..4 {
+            for random in 0..200 {
+                let start = first(i, random);
+                let (mut seen, mut tag) = ([false; TURNS], start);
+                let mut turns = 0;
+                loop {
+                    assert!(tag != 0 && tag < TURNS && tag % 2 == i % 2, "{i} {random}");
+                    assert!(!seen[tag], "{tag} came again after {turns} turns");
+                    seen[tag] = true;
+                    tag = after(tag);
+                    turns += 1;
+                    if tag == start {
+                        break;
+                    }
+                }
+                assert_eq!(turns, if i % 2 == 0 { 31 } else { 32 });
+            }
+        }
     }
 
     #[test]

@@ -44,6 +44,17 @@ fn says_what_is_active_here() {
     let without = doctor("safety:guard,guard_pages:off");
     assert_eq!(row(&without, "guard")[3..5], ["yes", "no"], "{without}");
 
+    // Whether this machine ignores pointer bits: the library and the command say the same.
+    let tags = doctor("safety:tags");
+    let bits = row(&tags, "pointer bits");
+    let can = bits[2] == "yes" && bits[3] == "yes";
+    assert_eq!(
+        bits[4..6],
+        ["yes", if can { "yes" } else { "no" }],
+        "{tags}"
+    );
+    assert_eq!(tags.contains("trial process: safety:tags"), can, "{tags}");
+
     // Of this test's own group the command says what the kernel says.
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let has = |what: &str| own.lines().any(|l| l.split(':').nth(1) == Some(what));

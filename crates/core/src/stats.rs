@@ -98,15 +98,17 @@ pub fn snapshot() -> Stats {
         out += c.out as u64;
         i += 1;
     }
-    s.allocated = out_bytes + large_bytes + crate::guard::live_bytes();
+    let (guarded_bytes, guarded_made, guarded_ended) = crate::guard::figures();
+    s.allocated = out_bytes + large_bytes + guarded_bytes;
     s.allocated_large = large_bytes;
     s.large_count = large_count;
     s.active = pages.used;
     s.mapped = pages.committed;
     s.retained = pages.dirty;
     s.metadata = crate::space::meta::committed();
-    s.allocations = taken + large_made;
-    s.deallocations = taken.saturating_sub(out) + large_made - large_count as u64;
+    s.allocations = taken + large_made + guarded_made;
+    let ended = taken.saturating_sub(out) + large_made - large_count as u64;
+    s.deallocations = ended.wrapping_add(guarded_ended);
     s.reservations = reservations;
     s.purges = pages.purges;
     s.purged = pages.purged;

@@ -8,6 +8,7 @@ mod call;
 pub mod lock;
 pub mod memory;
 pub mod mte;
+pub mod pointer_bits;
 pub mod pressure;
 pub mod probe;
 pub mod process;

@@ -69,6 +69,7 @@ pub fn facts() -> Facts {
             r => asked(r),
         },
         uai: amd && safety::has_uai(__cpuid(0x8000_0021).eax),
+        tbi: false,
     }
 }
 
@@ -87,6 +88,7 @@ pub fn facts() -> Facts {
         lam: false,
         lam_bits: Asked::None,
         uai: false,
+        tbi: true,
     }
 }
 

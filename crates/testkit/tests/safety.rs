@@ -403,3 +403,32 @@ fn hardened_hands_out_slots_in_random_order() {
         Ok(())
     });
 }
+
+/// What such a plug-in gets from `malloc` is checked like everything else, and is nobody's foreign block.
+#[test]
+fn hardened_serves_plug_ins_with_deep_binding() {
+    test_library(|| {
+        let plugin = Source::c("life_deepbind_plugin").build_shared()?;
+        let host = Source::c("life_deepbind").build()?;
+        for conf in HARDENED {
+            let run = host.preloaded().arg(plugin.path());
+            under(run, conf).finish().succeeded();
+        }
+        Ok(())
+    });
+}
+
+/// What the library tells of itself counts the objects of a mode too.
+#[test]
+fn allocations_under_a_mode_are_counted() {
+    test_library(|| {
+        for conf in ["safety:hardened", "safety:guard,guard_rate:50"] {
+            let active = aethalloc_testkit::Active::new();
+            let conf = format!("{},{conf}", active.conf());
+            let run = Source::c("safety_order").build()?.preloaded();
+            under(run.arg("64").arg("40"), &conf).finish().succeeded();
+            assert_eq!(active.assert_active().len(), 1);
+        }
+        Ok(())
+    });
+}

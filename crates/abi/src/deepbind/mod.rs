@@ -12,6 +12,9 @@
 //! afterwards:                                           { name, ..., value: our free - base }       3 pages copied
 //! ```
 //!
+//! Under `safety:hardened`, where a block of another allocator is misuse, `malloc` and its kin become ours there too: such libraries' objects
+//! are checked like all others, and nothing foreign comes back.
+//!
 //! When: changing the table costs 20 us, and most processes open no library. For each library that it opens, the loader
 //! takes a descriptor of more than 1 KiB from `calloc`, before it binds anything. So `calloc` shows us who calls it, and the first
 //! request of that size from the loader itself is the moment. `prepare` (in the constructor) notes where the loader is.
@@ -22,7 +25,9 @@
 mod table;
 
 use crate::weak::weak;
-use core::ffi::{c_int, c_void};
+use aethalloc_base::safety::Profile;
+use aethalloc_core::guard;
+use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use table::{LOAD, Shared, each_segment};
 
@@ -63,10 +68,27 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 /// Where libc has its `free`, `realloc` and `malloc_usable_size`.
 static THEIRS: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 
-/// Notes where the loader is, and where libc has its `free`, `realloc` and `malloc_usable_size`.
-pub fn prepare(theirs: [*const c_void; 3]) {
+/// What allocates in libc.
+const MAKERS: [&CStr; 7] = [
+    c"malloc",
+    c"calloc",
+    c"memalign",
+    c"aligned_alloc",
+    c"posix_memalign",
+    c"valloc",
+    c"pvalloc",
+];
+static THEIR_MAKERS: [AtomicUsize; MAKERS.len()] = [const { AtomicUsize::new(0) }; MAKERS.len()];
+
+/// Notes where the loader is, and where libc has its `free`, `realloc` and `malloc_usable_size`; `find` tells where it has the others.
+pub fn prepare(theirs: [*const c_void; 3], find: impl Fn(&CStr) -> *const c_void) {
     for (place, address) in THEIRS.iter().zip(theirs) {
         place.store(address.addr(), Relaxed);
+    }
+    if guard::profile() == Profile::Hardened {
+        for (place, name) in THEIR_MAKERS.iter().zip(MAKERS) {
+            place.store(find(name).addr(), Relaxed);
+        }
     }
     let debug = weak!("_r_debug").cast::<Debug>();
     if debug.is_null() {
@@ -124,4 +146,25 @@ pub fn library_opens() {
             ours: crate::heap::malloc_usable_size as *const c_void,
         },
     ]);
+    if guard::profile() == Profile::Hardened {
+        share_makers();
+    }
+}
+
+/// Changes what libc's table says of functions that allocate.
+#[cold]
+fn share_makers() {
+    let ours = [
+        crate::hot::malloc as *const c_void,
+        crate::heap::calloc as *const c_void,
+        crate::heap::memalign as *const c_void,
+        crate::heap::aligned_alloc as *const c_void,
+        crate::heap::posix_memalign as *const c_void,
+        crate::heap::valloc as *const c_void,
+        crate::heap::pvalloc as *const c_void,
+    ];
+    for ((name, theirs), ours) in MAKERS.into_iter().zip(&THEIR_MAKERS).zip(ours) {
+        let theirs = theirs.load(Relaxed);
+        table::share(&[Shared { name, theirs, ours }]);
+    }
 }

@@ -166,6 +166,7 @@ fn observed(backend: Backend, mut v: Verdict, trial: Option<&Trial>) -> Verdict 
         (Backend::Guard, Some(t)) => t.safety != "off" && t.guards != "none",
         (Backend::Hardened, Some(t)) => t.safety == "hardened",
         (Backend::Mte, Some(t)) => t.safety == "mte",
+        (Backend::PointerBits, Some(t)) => t.safety == "tags",
         _ => v.active,
     };
     if seen != v.active {
@@ -193,6 +194,7 @@ mod tests {
             lam: false,
             lam_bits: Asked::None,
             uai: false,
+            tbi: false,
         }
     }
 

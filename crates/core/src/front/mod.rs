@@ -145,7 +145,7 @@ unsafe fn moved(old: *mut u8, new: *mut u8, bytes: usize) -> *mut u8 {
     if !new.is_null() {
         // SAFETY: the caller's promise; the old one ends here.
         unsafe {
-            core::ptr::copy_nonoverlapping(old, new, bytes);
+            core::ptr::copy_nonoverlapping(guard::accessible(old), guard::accessible(new), bytes);
             deallocate(old);
         }
     }
@@ -203,7 +203,7 @@ enum Found {
 
 /// What `p`, given to `verb`, is; ends the process if it can be nothing.
 fn find(verb: Verb, p: usize) -> Found {
-    match lookup(guard::tagged::bare(p)) {
+    match lookup(guard::bare(p)) {
         None => spare::usable_size(verb, p).map_or(Found::Foreign, Found::Spare),
         Some((
             _,
@@ -218,9 +218,11 @@ fn find(verb: Verb, p: usize) -> Found {
             if slab.state(class, part, i).load(Relaxed) != OUT {
                 violation::used_after_free(verb, p, size);
             }
+            guard::pointer_bits::refuse(p, size, verb);
             Found::Block(size)
         }
         Some((unit, Kind::Large { pages, guarded })) if p.is_multiple_of(UNIT) => {
+            guard::pointer_bits::refuse(p, 0, verb);
             Found::Large(unit, pages, guarded)
         }
         Some((unit, Kind::Fenced { pages })) => {
@@ -239,7 +241,14 @@ fn find(verb: Verb, p: usize) -> Found {
 /// The size that a request of `size` bytes at `align` really gets (`nallocx`); 0 if it cannot be served.
 pub fn good_size(size: usize, align: usize) -> usize {
     if guard::is_hardened() && align <= UNIT && guard::sampled::serves(size) {
-        return if guard::is_tagging() && Hardened::serves(size) {
+        return if guard::is_tagging_pointers() && size <= SMALL_MAX {
+            let c = if align <= GRANULE {
+                class::class_of(size.max(1))
+            } else {
+                class::class_of_aligned(size.max(1), align)
+            };
+            if c == 0 { size } else { class::size(c) }
+        } else if guard::is_tagging() && Hardened::serves(size) {
             guard::tagged::granules(size)
         } else {
             size

@@ -5,8 +5,7 @@ use crate::guard::fenced::{self, Fenced};
 use crate::guard::hardened::Hardened;
 use crate::guard::hardened::magazine::Magazines;
 use crate::guard::sampled::{Record, Sampled};
-use crate::guard::tagged::bare;
-use crate::guard::{self, Objects};
+use crate::guard::{self, Objects, bare, pointer_bits};
 use crate::space::entry::{self, Kind};
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{FREE, OUT, shape};
@@ -84,7 +83,13 @@ pub fn allocate_hardened(t: Tls, size: usize, align: usize) -> *mut u8 {
     if !crate::space::ready() {
         return null_mut();
     }
-    with_magazines(t, |m| Hardened::allocate_from(m, size, align))
+    let p = with_magazines(t, |m| Hardened::allocate_from(m, size, align));
+    if !p.is_null()
+        && let Some(cache) = cache::current(t)
+    {
+        cache.count_taken(1, 0);
+    }
+    p
 }
 
 /// Runs `f` with what the calling thread has of hardened blocks, if it has. Inside.
@@ -143,6 +148,7 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
             let Some((slab, i)) = block_of(class, part, state, p) else {
                 violation::interior(Verb::Free, p, size);
             };
+            pointer_bits::refuse(p, size, Verb::Free);
             let state = slab.state(class, part, i);
             if state.load(Relaxed) != OUT {
                 violation::double_free(p, size);
@@ -176,6 +182,7 @@ pub fn end_object(p: usize) {
 fn end(p: usize, size: Option<usize>) {
     match lookup(bare(p)) {
         Some((unit, Kind::Large { pages, guarded })) if p.is_multiple_of(UNIT) => {
+            pointer_bits::refuse(p, 0, Verb::Free);
             let ended = large::free(unit, pages, guarded);
             if !ended {
                 violation::used_after_free(Verb::Free, p, 0);

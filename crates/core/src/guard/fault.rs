@@ -288,7 +288,7 @@ const IS_STACK: Kind = Kind::Freed { class: 0 };
 
 /// The calling thread begins: gives it an alternate stack, unless it has one.
 pub fn thread_begins() {
-    if super::profile() != Profile::Off {
+    if !matches!(super::profile(), Profile::Off | Profile::Tags) {
         give_stack();
     }
 }
@@ -323,7 +323,7 @@ fn give_stack() {
 
 /// The calling thread ends: takes its alternate stack back, if it is ours.
 pub fn thread_ends() {
-    if super::profile() != Profile::Off {
+    if !matches!(super::profile(), Profile::Off | Profile::Tags) {
         take_stack();
     }
 }

@@ -7,6 +7,7 @@
 //! | `hardened` | every small one | canary, zeroed and delayed reuse, a guard behind each slab ([`hardened`]) | at free, reuse or exit |
 //! | `hardened` | every large one | as sampled ones | at the access, small overflows at the free or exit |
 //! | `mte` | every one to 16 MiB | a tag of its own, another one after the free ([`tagged`]) | at the access |
+//! | `tags` | every one | a tag in its pointer ([`pointer_bits`]) | when the pointer comes back |
 //!
 //! Called by `front` (allocation, free), `life` (start, fork, end) and `thread` (alternate stacks). The fast paths know
 //! nothing of it: a guarded object's page-map entry has class byte 0, which leaves them by their slow exit, and a sample
@@ -24,6 +25,7 @@ pub mod fenced;
 pub mod hardened;
 mod maps;
 pub mod pages;
+pub mod pointer_bits;
 pub mod sampled;
 mod stack;
 pub mod tagged;
@@ -65,7 +67,7 @@ pub fn is_sampling() -> bool {
     PROFILE.load(Relaxed) == Profile::Guard as u8
 }
 
-/// True if every object is checked: by `hardened` or by a tag.
+/// True if every object is checked: by `hardened`, or by a tag at each access or when its pointer comes back.
 #[inline]
 pub fn is_hardened() -> bool {
     PROFILE.load(Relaxed) >= Profile::Hardened as u8
@@ -75,6 +77,39 @@ pub fn is_hardened() -> bool {
 #[inline]
 pub fn is_tagging() -> bool {
     PROFILE.load(Relaxed) == Profile::Mte as u8
+}
+
+/// True if every pointer has a tag that only we compare.
+#[inline]
+pub fn is_tagging_pointers() -> bool {
+    PROFILE.load(Relaxed) == Profile::Tags as u8
+}
+
+/// True if the CPU or we compare tags.
+#[inline]
+fn has_tags() -> bool {
+    PROFILE.load(Relaxed) >= Profile::Mte as u8
+}
+
+/// The address that a pointer of the program's stands for.
+#[inline]
+pub fn bare(p: usize) -> usize {
+    if has_tags() { bare_of_tagged(p) } else { p }
+}
+
+/// The pointer by which we reach the object at `p` ourselves: without a tag that no CPU compares, because a test's does not ignore it.
+#[inline]
+pub fn accessible(p: *mut u8) -> *mut u8 {
+    if is_tagging_pointers() {
+        p.map_addr(pointer_bits::bare)
+    } else {
+        p
+    }
+}
+
+#[cold]
+fn bare_of_tagged(p: usize) -> usize {
+    pointer_bits::bare(tagged::bare(p))
 }
 
 /// Turns on what the options ask for. Called once, at start, after the options were read and the space was made.
@@ -89,6 +124,13 @@ pub fn start() {
 #[inline(never)]
 fn start_as(profile: Profile) {
     if profile == Profile::Mte && !tagged::start() {
+        return;
+    }
+    if profile == Profile::Tags {
+        // No page faults, so nothing is to be reported.
+        if pointer_bits::start() {
+            PROFILE.store(profile as u8, Relaxed);
+        }
         return;
     }
     // Where tags enforce, there are no guard pages.
@@ -113,7 +155,7 @@ pub fn allows_caches() -> bool {
     match profile() {
         Profile::Off => true,
         Profile::Guard => config::get(Key::guard_rate) >= CLOSE_RATE,
-        Profile::Hardened | Profile::Mte => false,
+        Profile::Hardened | Profile::Mte | Profile::Tags => false,
     }
 }
 
@@ -205,7 +247,7 @@ fn last_look() {
     }
     let n = |c: &AtomicU64| c.load(Relaxed) as usize;
     let line = Line::new().text("safety:").text(name()).text(": ");
-    if is_tagging() {
+    if has_tags() {
         line.decimal(n(&COUNTS.tagged))
             .text(" tagged, ")
             .decimal(n(&COUNTS.quarantined))
@@ -226,9 +268,17 @@ fn last_look() {
         .print();
 }
 
-/// Bytes of live objects of the kinds here.
-pub fn live_bytes() -> usize {
-    sampled::live_bytes() + fenced::live_bytes() + hardened::live_bytes()
+/// Of the kinds here: bytes of live objects, and how many objects were made and ended, less those that `thread::cache` counts.
+pub fn figures() -> (usize, u64, u64) {
+    let (bytes, blocks) = hardened::live_now();
+    let (large_bytes, large) = sampled::live_now();
+    let made = COUNTS.sampled.load(Relaxed);
+    let ended = made.saturating_sub(large as u64);
+    (
+        bytes + large_bytes + fenced::live_bytes(),
+        made,
+        ended.wrapping_sub(blocks as u64),
+    )
 }
 
 /// The locks of this module, outermost first.

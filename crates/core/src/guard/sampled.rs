@@ -17,7 +17,7 @@
 
 use super::pages;
 use super::stack::{self, Trace};
-use super::{COUNTS, Objects, count, is_sampling, is_tagging, tagged};
+use super::{COUNTS, Objects, bare, count, is_sampling, is_tagging, pointer_bits, tagged};
 use crate::pages::{Run, give, take};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
@@ -55,6 +55,8 @@ pub struct Record {
     units: AtomicU32,
     state: AtomicU32,
     guards: AtomicU32,
+    /// What its pointer has under `safety:tags`.
+    tag: AtomicU32,
     /// Who allocated it.
     pub allocated: Trace,
     /// Who freed it.
@@ -142,6 +144,7 @@ static QUARANTINE: Quarantine = Quarantine {
     count: AtomicU32::new(0),
 };
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static LIVE_OBJECTS: AtomicUsize = AtomicUsize::new(0);
 
 /// The quarantine's lock.
 #[cold]
@@ -149,10 +152,10 @@ pub fn lock() -> &'static Lock {
     &QUARANTINE.lock
 }
 
-/// Bytes of live sampled objects.
+/// Bytes and number of live sampled objects.
 #[cold]
-pub fn live_bytes() -> usize {
-    LIVE_BYTES.load(Relaxed)
+pub fn live_now() -> (usize, usize) {
+    (LIVE_BYTES.load(Relaxed), LIVE_OBJECTS.load(Relaxed))
 }
 
 /// Sampled objects.
@@ -178,7 +181,7 @@ impl Objects for Sampled {
             super::fault::history(r);
             violation::used_after_free(verb, p, r.length());
         }
-        if tagged::bare(p) != r.address() {
+        if bare(p) != r.address() {
             super::fault::history(r);
             violation::interior(verb, p, r.length());
         }
@@ -186,6 +189,7 @@ impl Objects for Sampled {
             // SAFETY: the object's own address.
             unsafe { tagged::check(r.start(), r.length(), p, verb) };
         }
+        pointer_bits::check(r.tag.load(Relaxed) as usize, r.length(), p, verb);
         r.length()
     }
 }
@@ -263,6 +267,8 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
     r.units.store(run.units as u32, Relaxed);
     r.state.store(LIVE, Relaxed);
     r.guards.store(guards, Relaxed);
+    let tag = pointer_bits::for_large(p);
+    r.tag.store(tag as u32, Relaxed);
     if is_sampling() {
         stack::record(&r.allocated);
     }
@@ -275,6 +281,7 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
         entry::store(u, Kind::Sampled { record: offset });
     }
     LIVE_BYTES.fetch_add(length, Relaxed);
+    LIVE_OBJECTS.fetch_add(1, Relaxed);
     count(&COUNTS.sampled);
     if guards > 0 {
         count(&COUNTS.guarded);
@@ -283,13 +290,13 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
         // SAFETY: the object is this call's.
         return unsafe { tagged::tag_large(p, length) };
     }
-    p
+    pointer_bits::point(p, tag)
 }
 
 #[cold]
 fn free(record: usize, p: usize, size: Option<usize>) {
     let r = Record::at(record);
-    if tagged::bare(p) != r.address() {
+    if bare(p) != r.address() {
         super::fault::history(r);
         violation::interior(Verb::Free, p, r.length());
     }
@@ -297,6 +304,7 @@ fn free(record: usize, p: usize, size: Option<usize>) {
         // SAFETY: the object's own address.
         unsafe { tagged::check(r.start(), r.length(), p, Verb::Free) };
     }
+    pointer_bits::check(r.tag.load(Relaxed) as usize, r.length(), p, Verb::Free);
     // ORDERING: AcqRel: of two frees one wins, after the object's last use.
     while let Err(other) = r.state.compare_exchange(LIVE, FREED, AcqRel, Relaxed) {
         if other != SWEPT {
@@ -307,7 +315,7 @@ fn free(record: usize, p: usize, size: Option<usize>) {
     }
     if is_sampling() {
         stack::record(&r.freed);
-    } else if let Some(said) = size.filter(|said| *said != r.length() && !is_tagging()) {
+    } else if let Some(said) = size.filter(|said| *said != r.length() && !super::has_tags()) {
         violation::wrong_size(p, r.length(), said);
     }
     count(&COUNTS.checked);
@@ -316,6 +324,7 @@ fn free(record: usize, p: usize, size: Option<usize>) {
         violation::overflow(p, r.length(), at, "at free");
     }
     LIVE_BYTES.fetch_sub(r.length(), Relaxed);
+    LIVE_OBJECTS.fetch_sub(1, Relaxed);
     let (body, bytes) = r.body();
     // SAFETY: the object's own pages; it ends here.
     unsafe {

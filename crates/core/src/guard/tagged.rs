@@ -76,7 +76,7 @@ pub fn start() -> bool {
     true
 }
 
-/// The address that a pointer of the program's stands for.
+/// A pointer without this tag.
 #[inline]
 pub fn bare(p: usize) -> usize {
     if is_tagging() { MTE.strip(p) } else { p }

@@ -65,8 +65,8 @@ pub const PHP: Program = Program {
         tool("/usr/lib/php/20220829/pdo_sqlite.so", "php-sqlite3"),
     ],
     expected: processes(&["php8.2"]),
-    note: "its extensions are opened with `RTLD_DEEPBIND`: what they take by `malloc` themselves is glibc's, whose \
-           blocks `safety:hardened` refuses",
+    note: "its extensions are opened with `RTLD_DEEPBIND`: what they take by `malloc` themselves is glibc's, except \
+           under `safety:hardened`",
     task_fn: |run| script(run, "php", include_str!("../../data/php.php"), [1, 10]),
     ..interpreter(Level::Normal)
 };

@@ -15,7 +15,7 @@ const OLD: &str = "qemu-aarch64 -cpu cortex-a57";
 
 /// Test programs of the C interface that run on an emulator. The others trace system calls, look at this machine's processes or run
 /// programs that are installed.
-const C_TESTS: [&str; 3] = ["rules", "misuse", "mte"];
+const C_TESTS: [&str; 4] = ["rules", "misuse", "mte", "tags"];
 
 /// The commands.
 pub fn commands(level: Level) -> Vec<Cmd> {
@@ -35,7 +35,7 @@ pub fn commands(level: Level) -> Vec<Cmd> {
         core(),
     ];
     commands.push(c_tests(&C_TESTS, EMULATOR));
-    commands.push(c_tests(&["misuse", "mte"], OLD));
+    commands.push(c_tests(&["misuse", "mte", "tags"], OLD));
     if level == Level::Full {
         commands.push(c_tests(&C_TESTS, &format!("{EMULATOR} -p 16384")));
         commands.push(c_tests(&C_TESTS, &format!("{EMULATOR} -p 65536")));

@@ -35,6 +35,11 @@ pub const BUSY: u8 = 2;
 /// Freed: in the quarantine or in its slab.
 pub const FREED: u8 = 3;
 
+/// The bits of a state byte that say so. In the others `safety:tags` keeps the tag of the block's next or present pointer.
+pub const STATE: u8 = 3;
+/// Where that tag begins.
+pub const TAG_SHIFT: u32 = 2;
+
 const SHARDS: usize = 4;
 
 /// What describes a slab.
@@ -143,7 +148,7 @@ impl Slab {
         let states = self.after_head(words(c) * 8).cast::<AtomicU8>();
         (0..per_unit(c))
             // SAFETY: inside a place of the class's pool, whatever it is now.
-            .filter(|i| unsafe { (*states.add(*i)).load(Relaxed) } == LIVE)
+            .filter(|i| unsafe { (*states.add(*i)).load(Relaxed) } & STATE == LIVE)
             .count()
     }
     fn after_head(&self, at: usize) -> *mut u8 {

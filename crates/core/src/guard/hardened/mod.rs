@@ -23,7 +23,7 @@ mod canary;
 pub mod heap;
 pub mod magazine;
 
-use super::{COUNTS, Objects, count, is_tagging, tagged};
+use super::{COUNTS, Objects, bare, count, has_tags, is_tagging, pointer_bits, tagged};
 use crate::space::entry::{self, Kind};
 use crate::span::owners;
 use crate::sync::Ordering::*;
@@ -32,7 +32,7 @@ use aethalloc_base::class;
 use aethalloc_base::units::GRANULE;
 use core::ptr::null_mut;
 use core::sync::atomic::fence;
-use heap::{BUSY, Block, FREED, LIVE, NEW, Slab};
+use heap::{BUSY, Block, FREED, LIVE, NEW, STATE, Slab};
 use magazine::Magazines;
 
 pub use canary::start;
@@ -45,8 +45,12 @@ impl Hardened {
     /// class serves that.
     #[cold]
     pub fn allocate_from(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
-        if is_tagging() {
-            return tagged::allocate(magazines, size, align);
+        if has_tags() {
+            return if is_tagging() {
+                tagged::allocate(magazines, size, align)
+            } else {
+                pointer_bits::allocate(magazines, size, align)
+            };
         }
         let Some(whole) = size.checked_add(canary::BYTES) else {
             return null_mut();
@@ -99,8 +103,12 @@ impl Hardened {
         size: Option<usize>,
     ) {
         let (slab, i) = live(place, p, Verb::Free);
-        if is_tagging() {
-            return tagged::deallocate(magazines, slab, i, p);
+        if has_tags() {
+            return if is_tagging() {
+                tagged::deallocate(magazines, slab, i, p)
+            } else {
+                pointer_bits::deallocate(magazines, slab, i, p)
+            };
         }
         let block = slab.size();
         let state = slab.state(i);
@@ -155,10 +163,14 @@ impl Hardened {
         let slab = Slab::at(place);
         if is_tagging() {
             return slab
-                .block_at(tagged::bare(p))
+                .block_at(bare(p))
                 .is_some_and(|i| tagged::resize(slab, i, size));
         }
         let c = slab.class();
+        if has_tags() {
+            // `Hardened::usable_size` has compared the tag.
+            return size <= class::SMALL_MAX && class::class_of(size.max(1)) == c;
+        }
         if !Hardened::serves(size) || class::class_of(size + canary::BYTES) != c {
             return false;
         }
@@ -176,10 +188,10 @@ impl Hardened {
 /// The live block at `p`; ends the process if there is none.
 fn live(place: usize, p: usize, verb: Verb) -> (&'static Slab, usize) {
     let slab = Slab::at(place);
-    let Some(i) = slab.block_at(tagged::bare(p)) else {
+    let Some(i) = slab.block_at(bare(p)) else {
         violation::interior(verb, p, slab.size());
     };
-    match slab.state(i).load(Relaxed) {
+    match slab.state(i).load(Relaxed) & STATE {
         LIVE => (slab, i),
         NEW => violation::never_allocated(verb, p, slab.size()),
         _ => violation::used_after_free(verb, p, slab.size()),
@@ -210,6 +222,10 @@ impl Objects for Hardened {
                 tagged::check(slab.block(i), slab.size(), p, verb);
                 tagged::size(slab.block(i), slab.size())
             };
+        }
+        if has_tags() {
+            pointer_bits::check_block(slab, i, p, verb);
+            return slab.size();
         }
         // SAFETY: a live block.
         match unsafe { canary::check(slab.block(i), slab.size()) } {
@@ -284,17 +300,18 @@ fn check_block(slab: &Slab, i: usize) {
     }
 }
 
-/// Bytes of blocks handed out: of those whose state says so.
+/// Bytes and number of blocks handed out: of those whose state says so.
 #[cold]
-pub fn live_bytes() -> usize {
-    if !super::is_hardened() {
-        return 0;
-    }
-    let mut bytes = 0;
-    for u in crate::space::first_unit()..crate::pages::top_unit() {
-        if let Kind::Hardened { class: c, slab } = entry::load(u) {
-            bytes += Slab::at(slab).live_count(c) * heap::size(c);
+pub fn live_now() -> (usize, usize) {
+    let (mut bytes, mut blocks) = (0, 0);
+    if super::is_hardened() {
+        for u in crate::space::first_unit()..crate::pages::top_unit() {
+            if let Kind::Hardened { class: c, slab } = entry::load(u) {
+                let n = Slab::at(slab).live_count(c);
+                bytes += n * heap::size(c);
+                blocks += n;
+            }
         }
     }
-    bytes
+    (bytes, blocks)
 }
