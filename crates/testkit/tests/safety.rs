@@ -432,3 +432,45 @@ fn allocations_under_a_mode_are_counted() {
         Ok(())
     });
 }
+
+/// The support thread looks at memory while the program runs.
+#[test]
+fn hardened_finds_damage_while_the_program_runs() {
+    test_library(|| {
+        let program = Source::c("misuse_found_running").build()?;
+        for size in ["48", "3000", "100000"] {
+            let run = program.preloaded().arg(size).arg("behind");
+            let line = format!(
+                "aethalloc: overflow: byte {size} of the object of {size} bytes at 0x[0-9a-f]+ was changed \\(found by the sweep\\)"
+            );
+            under(run, "safety:hardened,support:on")
+                .finish()
+                .aborted_with(&line);
+        }
+        let run = program.preloaded().arg("3000").arg("freed");
+        let line = "aethalloc: write into the free block of [0-9]+ bytes at 0x[0-9a-f]+: byte 1500 was changed";
+        under(run, "safety:hardened,support:on")
+            .finish()
+            .aborted_with(line);
+        Ok(())
+    });
+}
+
+/// Callers without magazines, too: those of `cache:off`, and threads whose cache is gone.
+#[test]
+fn hardened_delays_reuse_for_every_caller() {
+    test_library(|| {
+        let program = Source::c("safety_reuse").build()?;
+        for (conf, who) in [
+            ("safety:hardened", "main"),
+            ("safety:hardened,cache:off", "main"),
+            ("safety:hardened", "thread"),
+        ] {
+            let run = program.preloaded().arg("1000").arg("40").arg(who);
+            let run = under(run, &format!("{conf},safety_summary:on"));
+            let finished = run.finish().succeeded();
+            assert!(figure(&finished, "quarantined") >= 41, "{conf} {who}");
+        }
+        Ok(())
+    });
+}

@@ -31,7 +31,7 @@ mod stack;
 pub mod tagged;
 
 use crate::config;
-use crate::sync::{AtomicI64, AtomicU8, AtomicU64, Ordering::*};
+use crate::sync::{AtomicI64, AtomicU64, Ordering::*};
 use crate::violation::{Line, Verb};
 use aethalloc_base::options::Key;
 use aethalloc_base::safety::{GuardPages, PROFILES, Profile};
@@ -53,42 +53,40 @@ pub trait Objects {
     fn usable_size(place: Self::Place, p: usize, verb: Verb) -> usize;
 }
 
-static PROFILE: AtomicU8 = AtomicU8::new(Profile::Off as u8);
-
 /// The profile in force.
 #[inline]
 pub fn profile() -> Profile {
-    Profile::of(PROFILE.load(Relaxed) as usize)
+    Profile::of(config::profile().load(Relaxed) as usize)
 }
 
 /// True while slow paths have to ask [`due`].
 #[inline]
 pub fn is_sampling() -> bool {
-    PROFILE.load(Relaxed) == Profile::Guard as u8
+    config::profile().load(Relaxed) == Profile::Guard as u8
 }
 
 /// True if every object is checked: by `hardened`, or by a tag at each access or when its pointer comes back.
 #[inline]
 pub fn is_hardened() -> bool {
-    PROFILE.load(Relaxed) >= Profile::Hardened as u8
+    config::profile().load(Relaxed) >= Profile::Hardened as u8
 }
 
 /// True if every object has a tag.
 #[inline]
 pub fn is_tagging() -> bool {
-    PROFILE.load(Relaxed) == Profile::Mte as u8
+    config::profile().load(Relaxed) == Profile::Mte as u8
 }
 
 /// True if every pointer has a tag that only we compare.
 #[inline]
 pub fn is_tagging_pointers() -> bool {
-    PROFILE.load(Relaxed) == Profile::Tags as u8
+    config::profile().load(Relaxed) == Profile::Tags as u8
 }
 
 /// True if the CPU or we compare tags.
 #[inline]
 fn has_tags() -> bool {
-    PROFILE.load(Relaxed) >= Profile::Mte as u8
+    config::profile().load(Relaxed) >= Profile::Mte as u8
 }
 
 /// The address that a pointer of the program's stands for.
@@ -129,7 +127,7 @@ fn start_as(profile: Profile) {
     if profile == Profile::Tags {
         // No page faults, so nothing is to be reported.
         if pointer_bits::start() {
-            PROFILE.store(profile as u8, Relaxed);
+            config::profile().store(profile as u8, Relaxed);
         }
         return;
     }
@@ -144,7 +142,10 @@ fn start_as(profile: Profile) {
     }
     stack::start();
     fault::install();
-    PROFILE.store(profile as u8, Relaxed);
+    config::profile().store(profile as u8, Relaxed);
+    if profile == Profile::Hardened {
+        config::seal();
+    }
 }
 
 /// Below this rate the thread caches are off, so that every allocation can be the sample.
@@ -234,13 +235,17 @@ pub fn end() {
     }
 }
 
+/// Checks some of what nobody allocates or frees; whether there is more to be looked at. By the support thread only.
+pub fn sweep_some() -> bool {
+    profile() == Profile::Hardened && hardened::sweep::some()
+}
+
 /// Checks what can be checked once more, and says what was done.
 #[cold]
 #[inline(never)]
 fn last_look() {
     if profile() == Profile::Hardened {
-        hardened::sweep();
-        sampled::sweep();
+        hardened::sweep::all();
     }
     if config::get(Key::safety_summary) == 0 {
         return;
@@ -283,6 +288,8 @@ pub fn figures() -> (usize, u64, u64) {
 
 /// The locks of this module, outermost first.
 pub fn each_lock(mut f: impl FnMut(&Lock)) {
+    f(config::lock());
+    f(hardened::heap::making_lock());
     hardened::heap::each(|_, heap| f(&heap.lock));
     f(sampled::lock());
     f(fenced::lock());

@@ -341,27 +341,26 @@ fn free(record: usize, p: usize, size: Option<usize>) {
     }
 }
 
-/// Checks what lies around every live object.
+/// Checks what lies around the object at unit `u`, if it is a live one's.
 #[cold]
-pub fn sweep() {
-    let mut u = space::first_unit();
-    while u < crate::pages::top_unit() {
-        if let Kind::Sampled { record } = entry::load(u) {
-            let r = Record::at(record);
-            // ORDERING: Acquire and Release: a free waits until the object was looked at.
-            if r.state
-                .compare_exchange(LIVE, SWEPT, Acquire, Relaxed)
-                .is_ok()
-            {
-                count(&COUNTS.checked);
-                if let Some(at) = r.damage() {
-                    super::fault::history(r);
-                    violation::overflow(r.address(), r.length(), at, "at exit");
-                }
-                r.state.store(LIVE, Release);
-            }
+pub fn look_at(u: usize, when: &str) {
+    // A record that the page map names is in use while this lock is held (`forget`).
+    let _held = QUARANTINE.lock.take();
+    let Kind::Sampled { record } = entry::load(u) else {
+        return;
+    };
+    let r = Record::at(record);
+    // ORDERING: Acquire and Release: a free waits until the object was looked at.
+    if r.state
+        .compare_exchange(LIVE, SWEPT, Acquire, Relaxed)
+        .is_ok()
+    {
+        count(&COUNTS.checked);
+        if let Some(at) = r.damage() {
+            super::fault::history(r);
+            violation::overflow(r.address(), r.length(), at, when);
         }
-        u += 1;
+        r.state.store(LIVE, Release);
     }
 }
 
@@ -393,10 +392,23 @@ fn keep(r: &'static Record) -> Option<&'static Record> {
     // SAFETY: as above; the list has more than one record.
     let oldest = unsafe { &*q.head.load(Relaxed) };
     q.head.store(oldest.next.load(Relaxed), Relaxed);
+    forget(oldest);
     Some(oldest)
 }
 
-/// Gives a record's run and the record back.
+/// Takes a record out of the page map; under the quarantine's lock.
+#[cold]
+fn forget(r: &Record) {
+    let first = r.unit.load(Relaxed) as usize;
+    let front = r.body.load(Relaxed) - space::address_of(first).addr();
+    // One unit of a large object, all of a small one.
+    let units = if front == 0 { 1 } else { r.units() };
+    for u in first..first + units {
+        entry::store(u, Kind::None);
+    }
+}
+
+/// Gives the run of a record that [`forget`] took out of the page map back, and the record.
 #[cold]
 fn release(r: &'static Record) {
     let run = Run {
@@ -406,10 +418,6 @@ fn release(r: &'static Record) {
         clean: false,
     };
     let start = space::address_of(run.first);
-    let front = r.body.load(Relaxed) - start.addr();
-    for u in named_units(&run, front) {
-        entry::store(u, Kind::None);
-    }
     let guards = r.guards.load(Relaxed) as usize;
     // SAFETY: the run is ours; the place came from its pool and nothing leads to it any more.
     unsafe {

@@ -173,7 +173,7 @@ pub fn deallocate(magazines: Option<&mut Magazines>, slab: &'static Slab, i: usi
         }
         None => {
             count(&COUNTS.checked);
-            heap::put(&[freed]);
+            heap::keep(freed);
         }
     }
 }

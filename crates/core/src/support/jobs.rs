@@ -3,7 +3,8 @@
 //! 1. Free runs that demand does not ask for go back (`pages::purge::excess`).
 //! 2. After a fall, slabs that are all free are released, whoever held them, and empty pages inside others go back
 //!    (`span::purge::all`).
-//! 3. Slabs of threads that sleep become everybody's, once a second (`span::central::share_idle`).
+//! 3. `safety:hardened`: canaries and free blocks are looked at, a slice of memory each slot (`guard::sweep_some`).
+//! 4. Slabs of threads that sleep become everybody's, once a second (`span::central::share_idle`).
 //!
 //! While memory is short ([`super::pressure`]) it does both at once and to the end, whatever demand says.
 //!
@@ -57,6 +58,10 @@ pub struct Jobs {
     seen: Seen,
     /// When threads that sleep were last looked for, in ms.
     shared: u64,
+    /// When `safety:hardened` last looked at memory, in ms.
+    swept: u64,
+    /// There was more to look at.
+    sweeping: bool,
     /// Slot in which something changed last.
     changed: u64,
 }
@@ -76,6 +81,8 @@ impl Jobs {
                 live: 0,
             },
             shared: 0,
+            swept: 0,
+            sweeping: false,
             changed: 0,
         }
     }
@@ -124,7 +131,11 @@ impl Jobs {
             self.seen = seen;
             self.changed = slot;
         }
-        slot <= self.changed + self.runs.window().max(LEAST_SLOTS) + 1
+        if now >= self.swept + self.slot_ms {
+            self.swept = now;
+            self.sweeping = crate::guard::sweep_some();
+        }
+        self.sweeping || slot <= self.changed + self.runs.window().max(LEAST_SLOTS) + 1
     }
 
     /// The truth has changed since the last round.

@@ -7,21 +7,20 @@
 //! The mask depends on the address and on a secret, so that one block's canary does not fit another. The filler is never zero, text or -1:
 //! such a byte written just behind the object always shows, another in at least 62 of 64 cases. A byte of the canary that changes its value always shows.
 
-use crate::sync::{AtomicU64, Ordering::*};
+use crate::config;
+use crate::sync::Ordering::*;
 
 /// Bytes that every block has beyond its object, at least.
 pub const BYTES: usize = 8;
 
-/// For the mask, its multiplier, and the filler.
-static SECRET: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
-
-/// Chooses the process's secret.
+/// Chooses the process's secret: for the mask, its multiplier, and the filler.
 pub fn start() {
     use aethalloc_sys::process::random;
-    SECRET[0].store(random(), Relaxed);
-    SECRET[1].store(random() | 1, Relaxed);
-    let filler = odd_byte(random()) as u64 * 0x0101_0101_0101_0101;
-    SECRET[2].store(filler, Relaxed);
+    let [mask, multiplier, filler] = config::secret();
+    mask.store(random(), Relaxed);
+    multiplier.store(random() | 1, Relaxed);
+    let byte = odd_byte(random()) as u64 * 0x0101_0101_0101_0101;
+    filler.store(byte, Relaxed);
 }
 
 /// A byte that programs seldom write by mistake: not zero, not text, not -1.
@@ -33,13 +32,14 @@ fn odd_byte(v: u64) -> u8 {
 /// A word of filler.
 #[inline]
 fn filler() -> u64 {
-    SECRET[2].load(Relaxed)
+    config::secret()[2].load(Relaxed)
 }
 
 /// The mask of the block at `p`; its lowest byte is the filler's.
 #[inline]
 fn mask(p: *mut u8) -> u64 {
-    let v = (p.addr() as u64 ^ SECRET[0].load(Relaxed)).wrapping_mul(SECRET[1].load(Relaxed));
+    let [mask, multiplier, _] = config::secret();
+    let v = (p.addr() as u64 ^ mask.load(Relaxed)).wrapping_mul(multiplier.load(Relaxed));
     (v ^ v >> 31) & !0xff | filler() & 0xff
 }
 

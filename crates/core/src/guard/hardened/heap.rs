@@ -17,11 +17,13 @@
 //! out checks that.
 
 use super::super::{COUNTS, count, is_tagging, pages, tagged};
+use crate::config;
 use crate::pages::{Run, give, take};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, Class};
+use aethalloc_base::options::Key;
 use aethalloc_base::units::UNIT;
 use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
@@ -104,7 +106,8 @@ impl Slab {
     pub fn class(&self) -> Class {
         self.class.load(Relaxed) as usize
     }
-    fn opened(&self) -> usize {
+    /// Blocks that may have been handed out.
+    pub fn opened(&self) -> usize {
         self.opened.load(Relaxed) as usize
     }
     /// Blocks that it has room for.
@@ -119,8 +122,12 @@ impl Slab {
     pub fn start(&self) -> *mut u8 {
         space::address_of(self.unit.load(Relaxed) as usize)
     }
-    /// Its heap.
-    pub fn heap(&self) -> &'static Heap {
+    /// Whether it is of `heap`; for a caller that holds that one's lock.
+    pub fn belongs_to(&self, heap: &Heap) -> bool {
+        core::ptr::eq(self.heap.load(Relaxed), heap)
+    }
+    /// Its heap, for a caller that knows that it exists.
+    fn heap(&self) -> &'static Heap {
         // SAFETY: set before the slab is published; heaps stay for ever.
         unsafe { &*self.heap.load(Relaxed) }
     }
@@ -206,11 +213,38 @@ pub struct Heap {
     pub lock: Lock,
     random: AtomicU64,
     partial: AtomicPtr<Slab>,
+    /// Quarantine of blocks freed by callers without magazines, a ring; under the lock.
+    kept: [AtomicU64; KEPT],
+    /// Its next place, and how many are used.
+    kept_at: AtomicU32,
+    kept_used: AtomicU32,
 }
+/// Blocks of a heap's own quarantine.
+const KEPT: usize = 64;
 const POOL: usize = pool::pool_for(size_of::<Heap>());
 
 static HEAPS: [AtomicPtr<Heap>; SHARDS * class::COUNT] =
     [const { AtomicPtr::new(null_mut()) }; SHARDS * class::COUNT];
+
+/// Guards the making of heaps: while fork handlers hold it, those that they walk are all there are.
+static MAKING: Lock = Lock::new();
+
+/// The lock under which heaps are made.
+pub fn making_lock() -> &'static Lock {
+    &MAKING
+}
+
+/// The heap that `slab`, by whatever is there now, says to be of; `None` if there is no such heap.
+#[cold]
+pub fn named(slab: &Slab) -> Option<&'static Heap> {
+    let said = slab.heap.load(Relaxed);
+    let known = |h: &AtomicPtr<Heap>| core::ptr::eq(h.load(Acquire), said);
+    if said.is_null() || !HEAPS.iter().any(known) {
+        return None;
+    }
+    // SAFETY: one of the heaps, which stay for ever.
+    Some(unsafe { &*said })
+}
 
 /// Every heap there is.
 #[cold]
@@ -232,24 +266,20 @@ pub fn of(c: Class) -> Option<&'static Heap> {
     let slot = HEAPS.get(shard * class::COUNT + c)?;
     let mut h = slot.load(Acquire);
     if h.is_null() {
-        let (place, _) = pool::take(POOL)?;
-        let new = place.as_ptr().cast::<Heap>();
-        // SAFETY: the place is ours and large enough; all-zero is an empty heap.
-        unsafe {
-            place.as_ptr().write_bytes(0, size_of::<Heap>());
-            (*new)
-                .random
-                .store(aethalloc_sys::process::random() | 1, Relaxed);
-        }
-        // ORDERING: Release, pairs with the Acquire loads: the heap is made before it is seen.
-        h = match slot.compare_exchange(null_mut(), new, AcqRel, Acquire) {
-            Ok(_) => new,
-            Err(other) => {
-                // SAFETY: nobody has seen it.
-                unsafe { pool::give(POOL, place.as_ptr()) };
-                other
+        let _held = MAKING.take();
+        h = slot.load(Acquire);
+        if h.is_null() {
+            let (place, _) = pool::take(POOL)?;
+            h = place.as_ptr().cast::<Heap>();
+            // SAFETY: the place is ours and large enough; all-zero is an empty heap.
+            unsafe {
+                place.as_ptr().write_bytes(0, size_of::<Heap>());
+                (*h).random
+                    .store(aethalloc_sys::process::random() | 1, Relaxed);
             }
-        };
+            // ORDERING: Release, pairs with the Acquire loads: the heap is made before it is seen.
+            slot.store(h, Release);
+        }
     }
     // SAFETY: heaps stay for ever.
     Some(unsafe { &*h })
@@ -435,6 +465,32 @@ impl Heap {
         );
         Some(slab)
     }
+}
+
+/// Keeps a free block from reuse for a while, for a caller without magazines.
+#[cold]
+pub fn keep(block: Block) {
+    count(&COUNTS.quarantined);
+    let (heap, size) = (block.slab().heap(), block.slab().size());
+    let room = config::get(Key::quarantine).checked_div(size).unwrap_or(0);
+    let room = room.clamp(1, KEPT) as u32;
+    let oldest = {
+        let _held = heap.lock.take();
+        let at = heap.kept_at.load(Relaxed);
+        let used = heap.kept_used.load(Relaxed);
+        heap.kept_at
+            .store(if at + 1 >= room { 0 } else { at + 1 }, Relaxed);
+        let Some(slot) = heap.kept.get(at as usize) else {
+            return;
+        };
+        let old = slot.swap(block.0, Relaxed);
+        if used < room {
+            heap.kept_used.store(used + 1, Relaxed);
+            return;
+        }
+        Block(old)
+    };
+    put(&[oldest]);
 }
 
 /// Puts free blocks back into their slabs.

@@ -16,10 +16,10 @@
 //! Cost: no lock and no locked instruction, but every eighth time or so one lock for some twelve blocks.
 
 use super::heap::{self, Block};
-use crate::config;
 use crate::guard::COUNTS;
 use crate::space::pool;
-use crate::sync::Ordering::*;
+use crate::sync::{AtomicU64, Ordering::*};
+use crate::{bell, config};
 use aethalloc_base::class::{self, Class};
 use aethalloc_base::options::Key;
 
@@ -32,6 +32,14 @@ const READY_BYTES: usize = 32 << 10;
 /// Checks counted before the process's counts learn of them, from the `EXACT`th on: a small program's counts are exact.
 const UNSETTLED: u64 = 64;
 const EXACT: u64 = 1024;
+
+/// How often counts were told.
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// A number that changes while threads use hardened blocks.
+pub fn ticks() -> u64 {
+    TICKS.load(Relaxed)
+}
 
 /// One class's.
 #[repr(C)]
@@ -166,15 +174,17 @@ impl Magazines {
         }
     }
 
-    /// Tells the process's counts.
+    /// Tells the process's counts, and the support thread, which sweeps.
     #[cold]
     pub fn settle(&mut self) {
+        TICKS.fetch_add(1, Relaxed);
         COUNTS
             .checked
             .fetch_add(core::mem::take(&mut self.checked), Relaxed);
         COUNTS
             .quarantined
             .fetch_add(core::mem::take(&mut self.quarantined), Relaxed);
+        bell::ring();
     }
 
     /// Gives everything back, and the magazines themselves.

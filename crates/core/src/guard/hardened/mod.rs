@@ -12,7 +12,7 @@
 //! allocate: magazine (random block) -> all zero? -> canary -> LIVE
 //! free:     LIVE -> BUSY (a second free ends here) -> canary? -> zero -> FREED -> quarantine of the thread
 //! ```
-//! What a thread has is in [`magazine`]; slabs are in [`heap`].
+//! What a thread has is in [`magazine`]; slabs are in [`heap`]; what looks at blocks that nobody allocates or frees is in [`sweep`].
 //! The allocator below is unchanged and asked for nothing but runs: hardened slabs are of a kind of their own in the page
 //! map, so that every fast path leaves by its slow exit. Large objects are `sampled` ones, all of them.
 //!
@@ -22,6 +22,7 @@
 mod canary;
 pub mod heap;
 pub mod magazine;
+pub mod sweep;
 
 use super::{COUNTS, Objects, bare, count, has_tags, is_tagging, pointer_bits, tagged};
 use crate::space::entry::{self, Kind};
@@ -80,7 +81,7 @@ impl Hardened {
         let (p, block) = (slab.block(i), slab.size());
         // A check that runs meanwhile leaves the block alone.
         slab.state(i).store(BUSY, Relaxed);
-        // ORDERING: pairs with the fence in `check_block`: who sees a byte of the canary sees BUSY.
+        // ORDERING: pairs with the fence in `sweep::check_block`: who sees a byte of the canary sees BUSY.
         fence(Release);
         // SAFETY: the block is this call's until it is LIVE.
         unsafe {
@@ -89,7 +90,7 @@ impl Hardened {
             }
             canary::write(p, block, size);
         }
-        // ORDERING: Release, pairs with Acquire in `sweep`: the canary is there when the block is LIVE.
+        // ORDERING: Release, pairs with Acquire in `sweep::check_block`: the canary is there when the block is LIVE.
         slab.state(i).store(LIVE, Release);
         p
     }
@@ -124,6 +125,8 @@ impl Hardened {
             // No other thread has called the allocator yet: `live` has seen that this is the first free.
             state.store(BUSY, Relaxed);
         }
+        // ORDERING: as in `allocate_from`: who sees a byte cleared sees BUSY.
+        fence(Release);
         let at = slab.block(i);
         // SAFETY: a block that is this call's since it is BUSY.
         unsafe {
@@ -147,7 +150,7 @@ impl Hardened {
             }
             None => {
                 count(&COUNTS.checked);
-                heap::put(&[freed]);
+                heap::keep(freed);
             }
         }
     }
@@ -177,7 +180,9 @@ impl Hardened {
         let Some(i) = slab.block_at(p) else {
             return false;
         };
-        slab.state(i).store(BUSY, Release);
+        slab.state(i).store(BUSY, Relaxed);
+        // ORDERING: as in `allocate_from`.
+        fence(Release);
         // SAFETY: a live block, whose owner asks.
         unsafe { canary::write(slab.block(i), heap::size(c), size) };
         slab.state(i).store(LIVE, Release);
@@ -232,71 +237,6 @@ impl Objects for Hardened {
             Ok(n) => n,
             Err(d) => violation::overflow(p, d.size, p + d.at, "when asked for its size"),
         }
-    }
-}
-
-/// Checks every block of the process: canaries of live ones, zeroes of free ones. Other threads may go on.
-#[cold]
-pub fn sweep() {
-    for u in crate::space::first_unit()..crate::pages::top_unit() {
-        let Kind::Hardened { slab, .. } = entry::load(u) else {
-            continue;
-        };
-        let slab = Slab::at(slab);
-        let heap = slab.heap();
-        // The slab stays while the lock is held.
-        let _held = heap.lock.take();
-        if !matches!(entry::load(u), Kind::Hardened { .. }) {
-            continue;
-        }
-        for i in 0..slab.limit() {
-            check_block(slab, i);
-        }
-    }
-}
-
-/// Looks at block `i`. Its owner may hand it out or free it meanwhile: what is found counts if it stays.
-#[cold]
-fn check_block(slab: &Slab, i: usize) {
-    let (p, block) = (slab.block(i), slab.size());
-    // ORDERING: Acquire, pairs with Release where the state was set: what it promises is there.
-    let before = slab.state(i).load(Acquire);
-    if before == BUSY {
-        return;
-    }
-    count(&COUNTS.checked);
-    let mut found = None;
-    for turn in 0..3 {
-        let (size, at) = if before == LIVE {
-            // SAFETY: a block of the slab: readable whatever its state.
-            match unsafe { canary::check(p, block) } {
-                Ok(_) => return,
-                Err(d) => (d.size, d.at),
-            }
-        } else {
-            // SAFETY: as above.
-            match unsafe { canary::first_used(p, block) } {
-                None => return,
-                Some(at) => (block, at),
-            }
-        };
-        // ORDERING: pairs with the fence in `allocate_from`.
-        fence(Acquire);
-        if slab.state(i).load(Acquire) != before
-            || found.is_some_and(|earlier| earlier != (size, at))
-        {
-            return;
-        }
-        found = Some((size, at));
-        if turn < 2 {
-            aethalloc_sys::process::yield_now();
-        }
-    }
-    if let Some((size, at)) = found {
-        if before == LIVE {
-            violation::overflow(p.addr(), size, p.addr() + at, "at exit");
-        }
-        violation::written_while_free(p.addr(), block, at);
     }
 }
 
