@@ -59,12 +59,11 @@ pub fn secret() -> &'static [AtomicU64; 3] {
     &FIXED.secret
 }
 
-/// Makes the page read-only, where it can be: whether it is.
+/// Makes the page read-only, if that is a page of the system's, which have `os_page` bytes.
 #[cold]
-pub fn seal() -> bool {
-    let sealed = crate::space::os_page() == PAGE && allow(Access::Read);
+pub fn seal(os_page: usize) {
+    let sealed = os_page == PAGE && allow(Access::Read);
     SEALED.store(sealed, Relaxed);
-    sealed
 }
 
 /// The first and last address of the page once it is read-only.

@@ -144,7 +144,7 @@ fn start_as(profile: Profile) {
     fault::install();
     config::profile().store(profile as u8, Relaxed);
     if profile == Profile::Hardened {
-        config::seal();
+        config::seal(crate::space::os_page());
     }
 }
 
