@@ -56,9 +56,9 @@ macro_rules! allocating {
                 "rep bsf rax, rcx",                          // tzcnt where there is one; of 0 not used
                 "sub rcx, 1",
                 "jc 2f",
+                "mov r9, qword ptr [rsi + 16]",
+                "mov byte ptr [r9 + rax], 0",                // OUT, before it leaves the bin (`core::span::waiting`)
                 "and qword ptr [rsi], rcx",
-                "mov rcx, qword ptr [rsi + 16]",
-                "mov byte ptr [rcx + rax], 0",               // OUT
                 "imul eax, dword ptr [rsi + 24]",
                 "add rax, qword ptr [rsi + 8]",
                 "mov qword ptr fs:[r8], rdx",                // the thread's own again

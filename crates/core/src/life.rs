@@ -219,7 +219,7 @@ fn adopt_dead_threads() {
     owners::each(|other| {
         let other = other.cast::<Cache>();
         // SAFETY: registered caches are valid; its thread does not exist here.
-        let busy = unsafe { (*other).busy.load(Acquire) } != 0;
+        let busy = unsafe { (*other).owner.busy.is() };
         // A cache whose thread was in a slow path stays as it is: its blocks are lost to this child, its slabs' frees
         // go on to work.
         if other == my_cache {

@@ -265,6 +265,9 @@ fn places_of_a_pool_do_not_overlap_and_fresh_ones_are_zero() {
     for step in 0..60_000 {
         // Waves, so that chunks fill up and run empty.
         let growing = step / 5000 % 2 == 0;
+        if step % 1000 == 999 {
+            pool::purge();
+        }
         if random.below(10) < if growing { 7 } else { 3 } {
             let i = random.below(pool::SIZES.len());
             let size = pool::SIZES[i];
@@ -311,5 +314,46 @@ fn places_of_a_pool_do_not_overlap_and_fresh_ones_are_zero() {
     for (p, size, _) in places.into_values() {
         // SAFETY: as above.
         unsafe { pool::give(pool::pool_for(size), p.as_ptr()) };
+    }
+}
+
+#[test]
+fn empty_pages_of_chunks_go_back_and_come_again() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(space::ready());
+    let size = 1088;
+    let i = pool::pool_for(size);
+    pool::purge();
+    let take = || {
+        let p = pool::take(i).expect("memory for a place").0;
+        // SAFETY: the place is the test's.
+        unsafe { p.as_ptr().write_bytes(7, size) };
+        p
+    };
+    // Every twentieth stays: five or six pages between two of them.
+    let places: Vec<_> = (0..2000).map(|_| take()).collect();
+    let (stay, go): (Vec<_>, Vec<_>) = places.iter().enumerate().partition(|(n, _)| n % 20 == 0);
+    for (_, p) in &go {
+        // SAFETY: the test's, given back once.
+        unsafe { pool::give(i, p.as_ptr()) };
+    }
+    let bytes = pool::purge();
+    assert!(
+        bytes * 2 > go.len() * size,
+        "{bytes} bytes of {} went back",
+        go.len() * size
+    );
+    assert_eq!(pool::purge(), 0, "they went already");
+    let again: Vec<_> = go.iter().map(|_| take()).collect();
+    assert!(pool::purge() < 20 * size, "pages with places on them stay");
+    for p in stay.into_iter().map(|(_, p)| *p).chain(again) {
+        // SAFETY: the test's.
+        unsafe {
+            assert!(
+                (0..size).all(|n| p.as_ptr().add(n).read() == 7),
+                "a place at {p:?} changed"
+            );
+            pool::give(i, p.as_ptr());
+        }
     }
 }

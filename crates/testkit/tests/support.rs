@@ -102,7 +102,7 @@ fn memory_follows_the_live_bytes() {
     test(|| {
         let program = Source::c("support_memory").build()?;
         for (what, sleepers, ms, limit) in [
-            ("dormant", "0", "90000", "12288"),
+            ("dormant", "0", "90000", "4096"),
             ("freed", "1", "90000", "10240"),
             ("sparse", "1", "90000", "240"),
         ] {

@@ -14,7 +14,7 @@ use crate::table::Table;
 /// `owners=8 bytes=40m low=16 high=1024 wait=12`: marks "start", "full", "freed", "1s" and "idle" (after `wait` seconds).
 ///
 /// The pointer tables are the program's own mappings; each is unmapped when its blocks are freed, so from "freed" on
-/// none is resident. `own_kib` is what the program was at its start without them, `above_1s_kib` and `above_idle_kib`
+/// none is resident. `own_kib` is what the program was without them once its threads waited to begin, `above_1s_kib` and `above_idle_kib`
 /// what is resident beyond that.
 pub fn run(params: &mut Params) -> Report {
     let owners = params.need("owners") as usize;
@@ -28,22 +28,23 @@ pub fn run(params: &mut Params) -> Report {
     for _ in 0..owners {
         tables.push(Mutex::new(Some(Table::new(slots, |_| None::<Block>))));
     }
+    let begin = Barrier::new(owners + 1);
     let filled = Barrier::new(owners + 1);
     let wake = Barrier::new(owners + 1);
-    let start = proc::memory();
     let table_kib = tables
         .iter()
         .filter_map(|t| t.lock().ok()?.as_ref().map(Table::resident_kib))
         .sum::<u64>();
-    let own_kib = start.rss_kib.saturating_sub(table_kib);
     let mut checksum = 0u64;
     let mut count = 0u64;
     let mut marks = Vec::new();
+    let mut start = proc::Memory::default();
     let ((), seconds) = timed(|| {
         std::thread::scope(|scope| {
             for (index, place) in tables.iter().enumerate() {
-                let (filled, wake) = (&filled, &wake);
+                let (begin, filled, wake) = (&begin, &filled, &wake);
                 scope.spawn(move || {
+                    begin.wait();
                     if let Ok(mut guard) = place.lock()
                         && let Some(table) = guard.as_mut()
                     {
@@ -53,6 +54,10 @@ pub fn run(params: &mut Params) -> Report {
                     wake.wait();
                 });
             }
+            // Threads that wait: each has touched its stack.
+            std::thread::sleep(Duration::from_millis(20));
+            start = proc::memory();
+            begin.wait();
             filled.wait();
             marks.push(("full", proc::memory()));
             for place in &tables {
@@ -75,6 +80,7 @@ pub fn run(params: &mut Params) -> Report {
             wake.wait();
         });
     });
+    let own_kib = start.rss_kib.saturating_sub(table_kib);
     let mut report = Report::new(checksum, count, seconds);
     report.mark("start", start);
     report.extra("own_kib", own_kib as f64);

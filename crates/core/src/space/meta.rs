@@ -118,6 +118,12 @@ pub fn chunk() -> Option<NonNull<u8>> {
     NonNull::new(p)
 }
 
+/// The chunk that was handed out as number `n` (the caller holds the metadata lock).
+pub fn nth_chunk(n: usize) -> Option<*mut u8> {
+    let at = FIRST.load(Relaxed) + n * CHUNK;
+    (at < NEXT.load(Relaxed)).then(|| base().wrapping_add(at))
+}
+
 /// Every chunk handed out so far, for checks (the caller holds the metadata lock).
 pub fn each_chunk(mut f: impl FnMut(*mut u8)) {
     let mut at = FIRST.load(Relaxed);

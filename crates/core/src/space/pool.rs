@@ -3,7 +3,7 @@
 //! The first 60 KiB serve all sizes: *founding places* are cut off in the order of need and keep their size for ever, so
 //! that the dozen objects of a small program lie on few pages. After them, a chunk of 64 KiB serves one size; which of its
 //! places are taken is a bitmap at its head. The lowest place of the first chunk with room is taken, so that high chunks run
-//! empty; an empty chunk's pages go back to the system.
+//! empty; an empty chunk's pages go back to the system, and when many objects ended ([`purge`]) so do empty pages of others.
 //!
 //! ```text
 //! founding: | ... | place of any size | place of any size |
@@ -14,6 +14,7 @@
 pub mod inspect;
 
 use super::meta::{self, CHUNK};
+use aethalloc_base::units::{PAGE, whole_pages};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 
@@ -42,7 +43,8 @@ struct Head {
     taken: u32,
     /// Places from this one on have never been taken: they are zero.
     fresh: u32,
-    _pad: u32,
+    /// OS pages that may be backed although no place on them is taken, by number; see [`purge`].
+    touched: u32,
     map: [u64; 8],
 }
 
@@ -171,7 +173,7 @@ pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
                 pool: i as u32,
                 taken: 0,
                 fresh: 0,
-                _pad: 0,
+                touched: 0,
                 map: [0; 8],
             });
             pools.link(i, h);
@@ -193,12 +195,73 @@ pub fn take(i: usize) -> Option<(NonNull<u8>, bool)> {
         if (*h).taken as usize == cap {
             pools.unlink(i, h);
         }
+        (*h).touched |= pages_of(size, place);
         let zero = place as u32 >= (*h).fresh;
         if zero {
             (*h).fresh = place as u32 + 1;
         }
         NonNull::new(h.cast::<u8>().add(HEAD + place * size)).map(|p| (p, zero))
     }
+}
+
+/// The OS pages of a chunk on which place `i` of `size` bytes lies, one bit each.
+const fn pages_of(size: usize, i: usize) -> u32 {
+    let (first, last) = (HEAD + i * size, HEAD + (i + 1) * size - 1);
+    (2u32 << (last / PAGE)) - (1 << (first / PAGE))
+}
+
+/// Gives back the OS pages of chunks on which no place is taken; for when many objects ended. Returns bytes. Costs a look at each
+/// chunk; the lock is held for one chunk at a time.
+#[cold]
+pub fn purge() -> usize {
+    let mut bytes = 0;
+    for n in 0.. {
+        let _held = meta::lock().take();
+        let Some(h) = meta::nth_chunk(n) else {
+            return bytes;
+        };
+        // SAFETY: under the lock; every chunk begins with a head, or is all zero. On the pages given back no place is taken, and none
+        // of them counts as zero again.
+        unsafe { bytes += purge_chunk(h.cast()) };
+    }
+    bytes
+}
+
+/// # Safety
+/// Under the metadata lock; `h` is a chunk.
+unsafe fn purge_chunk(h: *mut Head) -> usize {
+    // SAFETY: the caller's promise.
+    let head = unsafe { &mut *h };
+    let Some(&size) = SIZES.get(head.pool as usize) else {
+        return 0;
+    };
+    if head.touched == 0 || head.taken == 0 {
+        return 0;
+    }
+    // The head's own.
+    let mut used = 1;
+    for (w, word) in head.map.iter().enumerate() {
+        let mut left = *word;
+        while left != 0 {
+            used |= pages_of(size, w * 64 + left.trailing_zeros() as usize);
+            left &= left - 1;
+        }
+    }
+    let mut empty = whole_pages(head.touched & !used, super::os_page());
+    let mut bytes = 0;
+    while empty != 0 {
+        let first = empty.trailing_zeros();
+        let n = (!(empty >> first)).trailing_zeros();
+        let run = ((1u32 << n) - 1) << first;
+        empty &= !run;
+        let at = h.cast::<u8>().wrapping_add(first as usize * PAGE);
+        // SAFETY: inside the chunk; nobody has a place there.
+        if unsafe { aethalloc_sys::memory::discard(at, n as usize * PAGE) }.is_ok() {
+            head.touched &= !run;
+            bytes += n as usize * PAGE;
+        }
+    }
+    bytes
 }
 
 /// Gives a place back.

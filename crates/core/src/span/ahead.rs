@@ -24,9 +24,9 @@ use aethalloc_sys::memory;
 /// Pages of one call, unless the blocks reserved need more: eight take 9 us, and more at a time would save little.
 const MOST: usize = 8;
 
-/// Largest block whose pages are backed ahead: of larger ones, what a thread has reserved and not handed out would be as much
-/// memory as what it uses (eight sleeping threads kept 5 MiB more).
-pub const LARGEST: usize = 2048;
+/// Largest block whose pages are backed ahead: of larger ones a thread has few blocks to a page, and what waits in the bins of a thread
+/// that sleeps keeps its pages (eight such threads: 0.8 MiB more with blocks to 1 KiB, 5 MiB with all).
+pub const LARGEST: usize = 512;
 
 /// The kernel has no such call, or a filter is against it.
 static REFUSED: AtomicBool = AtomicBool::new(false);

@@ -154,6 +154,11 @@ impl Claim {
         self.0.load(Relaxed) & (HELD | HOLDER) == HELD | holder_bits(id)
     }
 
+    /// The id of its holder, if it has one.
+    pub fn holder(&self) -> u32 {
+        ((self.0.load(Relaxed) & HOLDER) >> 24) as u32
+    }
+
     /// The holder reserves blocks of group `group`, by one compare-and-swap; what it reserved before is used up.
     pub fn reserve(&self, group: usize) -> Reserved {
         let mut now = self.0.load(Relaxed);

@@ -12,3 +12,4 @@ pub mod purge;
 pub mod reclaim;
 pub mod slab;
 mod states;
+pub mod waiting;

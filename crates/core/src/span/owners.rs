@@ -4,9 +4,10 @@
 //! (`central::disown`). Slots: a cache's address, or `next free id << 1 | 1`.
 
 use super::central::Owned;
+use super::waiting::{Busy, Waiting};
 use crate::space::meta::{self, OWNERS};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
-use aethalloc_base::class::{COUNT, Class};
+use aethalloc_base::class::{BIN_BYTES, COUNT, Class};
 use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
 
@@ -26,6 +27,11 @@ pub struct Owner {
     _no_claim: u64,
     /// Lists of own slabs by class, null until the thread is busy.
     pub lists: AtomicPtr<Owned>,
+    /// The bits of its first bin, null until then; those of class `c` lie `c * BIN_BYTES` after it.
+    pub bins: AtomicPtr<Waiting>,
+    /// Whether a slow path of the thread is under way. A fork's child leaves a busy cache alone: whatever it was about to do is
+    /// lost, nothing is done twice.
+    pub busy: Busy,
     /// Reservations since the start; only the thread changes it.
     pub reservations: AtomicU64,
     /// Of them, those that [`each_idle`] saw last, and [`RESTED`]. Under the registry's lock.
@@ -111,6 +117,26 @@ pub fn owned(id: u32, c: Class) -> Option<&'static Owned> {
         } else {
             Some(&*lists.add(c))
         }
+    }
+}
+
+/// Of the blocks of class `c` that thread `id` reserved last, those that it has not handed out; `None`: it may be about to hand out
+/// any of them. Meant for who froze the slab that they belong to (`waiting`).
+pub fn waiting(id: u32, c: Class) -> Option<u64> {
+    // Registered it stays while the lock is held, and its bins with it.
+    let _held = LOCK.take();
+    let owner = get(id);
+    if owner.is_null() || c >= COUNT {
+        return None;
+    }
+    // SAFETY: registered; all atomics. The bins are one object, of which the pointer is the start.
+    unsafe {
+        // ORDERING: Acquire, pairs with the thread's Release: the bins are zero before they are seen.
+        let bins = (*owner).bins.load(Acquire);
+        if bins.is_null() || (*owner).busy.is() {
+            return None;
+        }
+        Some((*bins.byte_add(c * BIN_BYTES)).seen())
     }
 }
 

@@ -8,6 +8,7 @@
 
 use super::central;
 use super::claim::{Frozen, State};
+use super::owners;
 use super::slab::{Slab, shape};
 use crate::space::entry::{self, Kind};
 use crate::sync::{AtomicU32, Ordering::*};
@@ -15,7 +16,8 @@ use aethalloc_base::class::Class;
 use aethalloc_base::units::{PAGE, UNIT, whole_pages};
 use aethalloc_sys::memory;
 
-/// Purges the empty pages of every slab, and releases slabs that are all free. Returns bytes given back.
+/// Purges the empty pages of every slab, and releases slabs that are all free; empty pages of the metadata go too. Returns bytes given
+/// back of slabs.
 #[cold]
 pub fn all() -> usize {
     let mut bytes = 0;
@@ -77,6 +79,8 @@ pub fn all() -> usize {
             }
         }
     }
+    // What described slabs that have ended; not memory that a program could miss.
+    crate::space::pool::purge();
     bytes
 }
 
@@ -105,8 +109,11 @@ pub fn reset() {
 /// Purges the empty pages of one slab that the caller froze, in runs; `held_group`: see [`Frozen::Now`].
 fn of_slab(c: Class, slab: &'static Slab, held_group: Option<usize>) -> usize {
     let s = shape(c);
-    // ORDERING: Acquire, pairs with Release in `bins::refill`.
-    let reserved = slab.reserved.load(Acquire);
+    let kept_by_holder = held_group.map_or(0, |_| {
+        owners::waiting(slab.claim.holder(), c)
+            // ORDERING: Acquire, pairs with Release in `bins::refill`.
+            .unwrap_or_else(|| slab.reserved.load(Acquire))
+    });
     let mut bytes = 0;
     for part in 0..s.units {
         let groups = if s.units > 1 {
@@ -119,7 +126,7 @@ fn of_slab(c: Class, slab: &'static Slab, held_group: Option<usize>) -> usize {
         for g in groups {
             let mut kept = s.group_mask(g) & !slab.free_mask(c, g);
             if held_group == Some(g) {
-                kept |= reserved;
+                kept |= kept_by_holder;
             }
             let at = if s.units > 1 { 0 } else { s.group_offset(g) };
             while kept != 0 {

@@ -21,7 +21,7 @@ use aethalloc_base::policy;
 use aethalloc_base::units::UNIT;
 use aethalloc_sys::memory;
 
-/// Free runs that are left alone.
+/// Free runs that are left alone as long as some were taken lately.
 const SETTLED: usize = policy::SETTLED / UNIT;
 
 /// Between two looks for threads that sleep.
@@ -181,7 +181,8 @@ impl Jobs {
         // What scattered runs make necessary, as long as runs are taken.
         let keep = self.runs.keep(used);
         let scatter = pages::scatter(used + keep).min(self.turnover.keep(0));
-        let target = (keep + scatter).max(SETTLED);
+        let idle = keep == 0 && self.turnover.keep(0) == 0;
+        let target = (keep + scatter).max(if idle { 0 } else { SETTLED });
         if pages::dirty_units() > target {
             let freed = pages::purge::excess(target, stamp) / UNIT;
             self.runs.gave(freed, used + pages::dirty_units());

@@ -20,6 +20,7 @@ use crate::span::central::{self, Owned};
 use crate::span::claim::Reserved;
 use crate::span::live;
 use crate::span::slab::{OUT, Slab, shape, some};
+use crate::span::waiting::Waiting;
 use crate::sync::{AtomicU8, Ordering::*};
 use aethalloc_base::class::{self, BIN_BYTES, BinOf, COUNT, Class};
 use aethalloc_base::options::Key;
@@ -195,7 +196,7 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
         if let Some((g, free, n)) = slab.next_worth(c, at, single) {
             let bits = some(free, n, want);
             // ORDERING: Release, pairs with Acquire in the purge: who sees these bits, also where the reservation is refused
-            // now, sees OUT on the blocks of the earlier ones.
+            // now, sees OUT on the blocks of the earlier ones. Where they count, this thread is busy (`waiting`).
             slab.reserved.store(bits, Release);
             if slab.claim.reserve(g) == Reserved::Frozen {
                 // In a child that ran no fork handlers that somebody does not exist.
@@ -228,12 +229,15 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
 /// The lowest block of a bin that is not empty.
 #[inline]
 pub fn take(bin: &mut Bin) -> *mut u8 {
-    let i = bin.bits.trailing_zeros() as usize;
-    bin.bits &= bin.bits - 1;
-    let state = bin.states.wrapping_add(i).cast::<AtomicU8>();
-    // SAFETY: the state byte of a block that this thread reserved.
-    unsafe { &*state }.store(OUT, Relaxed);
-    crate::space::pointer(bin.base + i * bin.size as usize)
+    let states = bin.states;
+    // SAFETY: the same word; others only look at it.
+    let waiting = unsafe { &*(&raw mut bin.bits).cast::<Waiting>() };
+    let i = waiting.take(|i| {
+        let state = states.wrapping_add(i as usize).cast::<AtomicU8>();
+        // SAFETY: the state byte of a block that this thread reserved.
+        unsafe { &*state }.store(OUT, Relaxed);
+    });
+    crate::space::pointer(bin.base + i as usize * bin.size as usize)
 }
 
 /// Gives up what the bins hold and the slabs they take from (thread exit, purge, a fork's child). The classes stay hot.
@@ -275,6 +279,8 @@ pub fn of(inside: &mut Inside, cache: &mut Cache) -> Option<&'static mut Bins> {
         let bins = unsafe { &mut *p };
         // ORDERING: Release, pairs with Acquire in `owners::owned`: the lists are zero before they are seen.
         cache.owner.lists.store(bins.owned().cast_mut(), Release);
+        // ORDERING: Release, pairs with Acquire in `owners::waiting`.
+        cache.owner.bins.store(p.cast(), Release);
         inside.leave_with(bins.table());
     }
     // SAFETY: this thread's; the returned borrow does not outlive the call of the slow path.

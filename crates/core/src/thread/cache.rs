@@ -30,9 +30,6 @@ pub struct Cache {
     pub id: u32,
     /// Number of the thread among all that ever had a cache (wraps after four thousand million).
     pub serial: u32,
-    /// 1 while a slow path of the thread is under way. A fork's child leaves a busy cache alone: whatever it was about to do
-    /// is lost, nothing is done twice.
-    pub busy: AtomicU32,
     turn: u32,
     /// The thread's TLS words.
     pub tls: AtomicPtr<u8>,
@@ -121,7 +118,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
         // SAFETY: initialised just now, not shared yet.
         let cache = unsafe { &mut *p };
         cache.tls.store(t.as_ptr(), Relaxed);
-        cache.busy.store(1, Relaxed);
+        cache.owner.busy.begin();
         match owners::register(p.cast()) {
             Some(id) => {
                 static SERIAL: AtomicU32 = AtomicU32::new(0);
@@ -142,10 +139,10 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
     };
     t.set_cache(cache);
     t.set_life(Life::Live);
-    cache.busy.store(0, Release);
+    cache.owner.busy.end();
     // May allocate (through us): the thread is complete by now.
     let watched = Inside::outside(t, || super::exit::watch(cache));
-    cache.busy.store(1, Relaxed);
+    cache.owner.busy.begin();
     if !watched && process::pid() != process::tid() {
         // Nobody would say when the thread ends, and its TLS words go with it: it does without a cache. The first
         // thread's stay.

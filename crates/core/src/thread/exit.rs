@@ -43,7 +43,7 @@ pub fn end(t: Tls) {
     let cache = unsafe { &mut *t.cache() };
     crate::guard::fault::thread_ends();
     // For good: from here on a fork's child must not touch the cache. It is unregistered at the end.
-    cache.busy.store(1, Relaxed);
+    cache.owner.busy.begin();
     abandon(cache);
     t.set_cache(null_mut());
     t.set_life(Life::Over);

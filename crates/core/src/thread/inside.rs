@@ -56,7 +56,7 @@ impl Inside {
         if t.life() == Life::Live {
             // SAFETY: a live thread's cache is its own.
             let cache = unsafe { &*t.cache() };
-            cache.busy.store(1, Relaxed);
+            cache.owner.busy.begin();
             fast = bins == bins::none() && !cache.bins.load(Relaxed).is_null();
         }
         compiler_fence(SeqCst);
@@ -92,7 +92,7 @@ impl Drop for Inside {
         compiler_fence(SeqCst);
         if self.t.life() == Life::Live {
             // SAFETY: a live thread's cache is its own.
-            unsafe { (*self.t.cache()).busy.store(0, Relaxed) };
+            unsafe { (*self.t.cache()).owner.busy.end() };
         }
         self.t.set_bins(self.bins);
         compiler_fence(SeqCst);

@@ -19,9 +19,13 @@ mod entry;
 #[path = "../../src/pages/region.rs"]
 #[allow(dead_code)]
 mod region;
+#[path = "../../src/span/waiting.rs"]
+#[allow(dead_code)]
+mod waiting;
 
 mod bell;
 mod claim_word;
 mod owner_lock;
 mod page_map;
 mod region_word;
+mod waiting_blocks;
