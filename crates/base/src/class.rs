@@ -104,19 +104,20 @@ pub fn of_small(table: &BinOf, size: usize) -> Class {
     }
 }
 
+/// What to ask for instead of `size` bytes so that the class's blocks are all aligned to `align` (a power of two up to 4096);
+/// more than [`SMALL_MAX`] if there is no such class.
+///
+/// The next multiple of `align` is it: where classes are `align` or less apart it is itself a class, and where they are further
+/// apart each is a multiple of `align`.
+#[inline]
+pub const fn aligned(size: usize, align: usize) -> usize {
+    let size = if size < align { align } else { size };
+    size.saturating_add(align - 1) & !(align - 1)
+}
+
 /// The smallest class for `size` bytes whose blocks are all aligned to `align` (a power of two up to 4096); 0 if none.
 pub const fn class_of_aligned(size: usize, align: usize) -> Class {
-    let mut c = class_of(if size < align { align } else { size });
-    if c == 0 {
-        return 0;
-    }
-    while c < COUNT {
-        if SIZES[c] as usize & (align - 1) == 0 {
-            return c;
-        }
-        c += 1;
-    }
-    0
+    class_of(aligned(size, align))
 }
 
 /// Block size of class `c`; 0 for a number that is no class.
@@ -223,6 +224,8 @@ mod tests {
                 }
                 assert!(SIZES[c] as usize >= size.max(align));
                 assert_eq!(SIZES[c] as usize % align, 0);
+                let smaller = class_of(size.max(align))..c;
+                assert!(smaller.into_iter().all(|c| !(SIZES[c] as usize).is_multiple_of(align)));
             }
         }
     }

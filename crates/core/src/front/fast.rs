@@ -4,6 +4,7 @@
 //! Cost target: malloc 21 instructions, 8 loads, 4 stores; free 24 instructions, 7 loads, 2 stores; no call, no locked
 //! instruction.
 
+use super::reallocate_slow;
 use super::small::{allocate_slow, deallocate_slow};
 use crate::space::{FAST_BASE, SIZES_AT, WIDE_MAP, WIDE_UNITS};
 use crate::span::slab::{FREE, OUT};
@@ -12,7 +13,7 @@ use crate::thread::bins::{self, Bin};
 use crate::thread::stock::take_stock;
 use crate::thread::tls::tls;
 use aethalloc_base::class::SMALL_MAX;
-use aethalloc_base::units::{UNIT, UNIT_SHIFT};
+use aethalloc_base::units::{GRANULE, UNIT, UNIT_SHIFT};
 use core::ptr::null_mut;
 use core::sync::atomic::compiler_fence;
 
@@ -54,51 +55,123 @@ pub fn allocate_or(size: usize, slow: extern "C" fn(usize) -> *mut u8) -> *mut u
     slow(size)
 }
 
+/// A block of a plain slab that is out, as the page map tells of it.
+struct Block {
+    base: usize,
+    class: usize,
+    state: &'static AtomicU8,
+}
+
+impl Block {
+    /// The one that begins at `p`; `None`: it has to be looked at slowly.
+    #[inline(always)]
+    fn at(p: usize) -> Option<Block> {
+        // ORDERING: Acquire, pairs with Release in `space::make_wide`.
+        let base = FAST_BASE.load(Acquire);
+        let unit = p.wrapping_sub(base) >> UNIT_SHIFT;
+        if unit >= WIDE_UNITS {
+            return None;
+        }
+        // SAFETY: a base that some pointer lies above is a wide space's: the map of WIDE_UNITS words ends there. Published
+        // by Release; the address dependency orders what the entry leads to.
+        let e = unsafe {
+            crate::space::pointer(base - WIDE_MAP + unit * 8)
+                .cast::<u64>()
+                .read_volatile()
+        };
+        let class = e as usize & 0xff;
+        // SAFETY: the table of reciprocals begins at the base; class bytes are below its length. That of class 0 is 0.
+        let r = unsafe { crate::space::pointer(base + class * 4).cast::<u32>().read() };
+        let x = (p & (UNIT - 1)) as u64 * r as u64;
+        if x as u32 >= r {
+            return None;
+        }
+        let state = base + (e >> 32) as usize * 8 + (x >> 32) as usize;
+        // SAFETY: the entry leads to the state bytes of the unit, one for each block and its tail.
+        let state = unsafe { &*crate::space::pointer(state).cast::<AtomicU8>() };
+        (state.load(Relaxed) == OUT).then_some(Block { base, class, state })
+    }
+
+    /// Size of its class.
+    #[inline(always)]
+    fn size(&self) -> i32 {
+        // SAFETY: the table of sizes lies beside that of the reciprocals.
+        unsafe {
+            crate::space::pointer(self.base + SIZES_AT + self.class * 4)
+                .cast::<i32>()
+                .read()
+        }
+    }
+
+    /// It is free from now on; `ptr`: where it begins.
+    #[inline(always)]
+    fn end(self, ptr: *mut u8) {
+        // ORDERING: Release, pairs with Acquire where free blocks are looked for: the last use comes before the next.
+        self.state.store(FREE, Release);
+        let t = tls();
+        let left = t.budget().wrapping_sub(self.size());
+        t.set_budget(left);
+        if left < 0 {
+            take_stock(ptr);
+        }
+    }
+}
+
 /// `free`: null is allowed.
 ///
 /// # Safety
 /// Nothing uses the object afterwards.
 #[inline]
 pub unsafe fn deallocate(ptr: *mut u8) {
-    let p = ptr.addr();
-    // ORDERING: Acquire, pairs with Release in `space::make_wide`.
-    let base = FAST_BASE.load(Acquire);
-    let unit = p.wrapping_sub(base) >> UNIT_SHIFT;
-    if unit >= WIDE_UNITS {
-        return deallocate_slow(ptr);
+    match Block::at(ptr.addr()) {
+        Some(block) => block.end(ptr),
+        None => deallocate_slow(ptr),
     }
-    // SAFETY: a base that some pointer lies above is a wide space's: the map of WIDE_UNITS words ends there. Published
-    // by Release; the address dependency orders what the entry leads to.
-    let e = unsafe {
-        crate::space::pointer(base - WIDE_MAP + unit * 8)
-            .cast::<u64>()
-            .read_volatile()
+}
+
+/// Resizes `ptr` (non-null, live) to `size` (> 0) bytes; null leaves the old object as it was.
+///
+/// A block stays where it is as long as its class holds the size and half of it is used. Cost target beyond the copy:
+/// 60 instructions, those of `malloc` and `free` among them; the page map is looked at once.
+///
+/// # Safety
+/// `ptr` is a live object of some allocator of this process.
+#[inline]
+pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
+    let Some(block) = Block::at(ptr.addr()) else {
+        // SAFETY: the caller's promise.
+        return unsafe { reallocate_slow(ptr, size) };
     };
-    let c = e as usize & 0xff;
-    // SAFETY: the table of reciprocals begins at the base; class bytes are below its length. That of class 0 is 0.
-    let r = unsafe { crate::space::pointer(base + c * 4).cast::<u32>().read() };
-    let x = (p & (UNIT - 1)) as u64 * r as u64;
-    if x as u32 >= r {
-        return deallocate_slow(ptr);
+    let old = block.size() as usize;
+    // Up to 8 bytes are as much as 9 are: both have the smallest class.
+    if size <= old && size.max(9) > old / 2 {
+        return ptr;
     }
-    let state = base + (e >> 32) as usize * 8 + (x >> 32) as usize;
-    // SAFETY: the entry leads to the state bytes of the unit, one for each block and its tail.
-    let state = unsafe { &*crate::space::pointer(state).cast::<AtomicU8>() };
-    if state.load(Relaxed) != OUT {
-        return deallocate_slow(ptr);
+    let new = allocate(size);
+    if !new.is_null() {
+        // SAFETY: two blocks of at least so many bytes, of which the new one is nobody else's.
+        unsafe { copy(ptr, new, old.min(size)) };
+        block.end(ptr);
     }
-    // ORDERING: Release, pairs with Acquire where free blocks are looked for: the last use comes before the next.
-    state.store(FREE, Release);
-    // SAFETY: the table of sizes lies beside that of the reciprocals.
-    let size = unsafe {
-        crate::space::pointer(base + SIZES_AT + c * 4)
-            .cast::<i32>()
-            .read()
-    };
-    let t = tls();
-    let left = t.budget().wrapping_sub(size);
-    t.set_budget(left);
-    if left < 0 {
-        take_stock(ptr);
+    new
+}
+
+/// Copies `bytes` bytes, in whole granules.
+///
+/// # Safety
+/// Both are objects of at least so many bytes, other ones, in whole granules.
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+    /// A call of `memcpy` costs as much as eight granules.
+    const FEW: usize = 8 * GRANULE;
+    if bytes > FEW {
+        // SAFETY: the caller's promise.
+        return unsafe { to.copy_from_nonoverlapping(from, bytes) };
+    }
+    let mut at = 0;
+    while at < bytes {
+        // SAFETY: the caller's promise.
+        unsafe { to.add(at).copy_from_nonoverlapping(from.add(at), GRANULE) };
+        at += GRANULE;
     }
 }

@@ -24,7 +24,7 @@ use crate::{foreign, thread};
 use aethalloc_base::class::{self, SMALL_MAX};
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 
-pub use fast::{allocate, allocate_or, deallocate};
+pub use fast::{allocate, allocate_or, deallocate, reallocate};
 pub use small::{allocate_slow, deallocate_sized_slow, deallocate_slow};
 
 /// As [`allocate`], every byte zero.
@@ -55,10 +55,12 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
             return p;
         }
     } else if align <= PAGE {
-        let c = class::class_of_aligned(size, align);
-        if c != 0 {
-            // Spare memory is as aligned, because the class is not smaller than `align`.
-            return allocate(class::size(c));
+        // The class of a multiple of `align` is one too: classes below 256 are multiples of 16 that lie no further apart, and
+        // above eight of them lie between two powers of two (tested for all sizes in `base::class`).
+        let size = class::aligned(size, align);
+        if size <= SMALL_MAX {
+            // Spare memory is as aligned, because the size is not smaller than `align`.
+            return allocate(size);
         }
     }
     allocate_large(size.max(1), align, false)
@@ -74,11 +76,12 @@ pub fn allocate_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     large::allocate(size, align, zeroed)
 }
 
-/// Resizes `ptr` (non-null, live) to `size` (> 0) bytes; null leaves the old object as it was.
+/// As [`reallocate`], of an object that is not plainly a block that is out.
 ///
 /// # Safety
-/// `ptr` is a live object of some allocator of this process.
-pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
+/// As there.
+#[inline(never)]
+unsafe fn reallocate_slow(ptr: *mut u8, size: usize) -> *mut u8 {
     let p = ptr.addr();
     let old = match find(Verb::Realloc, p) {
         Found::Spare(old) if size <= old => return ptr,

@@ -70,16 +70,16 @@ pub const ALL: &[Mutant] = &[
     Mutant {
         target: "front",
         what: "realloc leaves the last word behind",
-        file: "core/src/front/mod.rs",
-        find: "copy_nonoverlapping(old, new, bytes);",
-        replace: "copy_nonoverlapping(old, new, bytes.saturating_sub(8));",
+        file: "core/src/front/fast.rs",
+        find: "copy(ptr, new, old.min(size))",
+        replace: "copy(ptr, new, old.min(size).saturating_sub(8))",
     },
     Mutant {
         target: "front",
         what: "a request at an alignment takes any class",
         file: "core/src/front/mod.rs",
-        find: "let c = class::class_of_aligned(size, align);\n",
-        replace: "let c = class::class_of(size.max(1));\n",
+        find: "let size = class::aligned(size, align);",
+        replace: "let size = class::aligned(size, 16);",
     },
     Mutant {
         target: "front",
