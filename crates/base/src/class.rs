@@ -225,7 +225,11 @@ mod tests {
                 assert!(SIZES[c] as usize >= size.max(align));
                 assert_eq!(SIZES[c] as usize % align, 0);
                 let smaller = class_of(size.max(align))..c;
-                assert!(smaller.into_iter().all(|c| !(SIZES[c] as usize).is_multiple_of(align)));
+                assert!(
+                    smaller
+                        .into_iter()
+                        .all(|c| !(SIZES[c] as usize).is_multiple_of(align))
+                );
             }
         }
     }

@@ -12,25 +12,28 @@ use crate::single;
 use crate::table::Table;
 
 /// Counts of durations: exact below 32 ns, then 32 steps per doubling (3 % wide).
-struct Histogram {
+pub struct Histogram {
     counts: Table<u64>,
 }
 
 const STEPS: u64 = 32;
 
 impl Histogram {
-    fn new() -> Histogram {
+    /// Of nothing.
+    pub fn new() -> Histogram {
         Histogram {
             counts: Table::new((STEPS * 60) as usize, |_| 0),
         }
     }
 
+    /// One more duration.
     #[inline]
-    fn add(&mut self, ns: u64) {
+    pub fn add(&mut self, ns: u64) {
         self.counts[bucket(ns)] += 1;
     }
 
-    fn merge(&mut self, other: &Histogram) {
+    /// And those of another.
+    pub fn merge(&mut self, other: &Histogram) {
         self.counts
             .iter_mut()
             .zip(other.counts.iter())
@@ -38,7 +41,7 @@ impl Histogram {
     }
 
     /// Upper edge of the step in which the share `q` of all durations is reached.
-    fn quantile(&self, q: f64) -> f64 {
+    pub fn quantile(&self, q: f64) -> f64 {
         let total: u64 = self.counts.iter().sum();
         let wanted = (total as f64 * q).ceil().max(1.0) as u64;
         let mut seen = 0;

@@ -28,6 +28,7 @@ mod keyspace;
 mod larson;
 mod latency;
 mod pair;
+mod pauses;
 mod pool;
 mod queues;
 mod sharing;
@@ -73,6 +74,7 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("fragmentation", fragmentation::run),
     ("week", week::run),
     ("latency", latency::run),
+    ("pauses", pauses::run),
     ("threads", threads::run),
     ("handoff", handoff::run),
     ("dormant", dormant::run),

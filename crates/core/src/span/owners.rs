@@ -34,7 +34,7 @@ pub struct Owner {
     pub busy: Busy,
     /// Reservations since the start; only the thread changes it.
     pub reservations: AtomicU64,
-    /// Of them, those that [`each_idle`] saw last, and [`RESTED`]. Under the registry's lock.
+    /// Of them, those that [`next_idle`] saw last, and [`RESTED`]. Under the registry's lock.
     seen: AtomicU64,
 }
 
@@ -151,11 +151,10 @@ pub fn each(mut f: impl FnMut(*mut Owner)) {
     }
 }
 
-/// Calls `f` with the id of every busy thread that reserved nothing since the last such look, once until it does again. No id is
-/// given back meanwhile.
-pub fn each_idle(mut f: impl FnMut(u32)) {
+/// The first busy thread after `id` that reserved nothing since such a look came by last; once until it does again.
+pub fn next_idle(id: u32) -> Option<u32> {
     let _held = LOCK.take();
-    for id in 1..TOP.load(Relaxed) {
+    for id in id + 1..TOP.load(Relaxed) {
         let owner = get(id);
         if owner.is_null() {
             continue;
@@ -168,10 +167,23 @@ pub fn each_idle(mut f: impl FnMut(u32)) {
         } else if seen & RESTED == 0 {
             owner.seen.store(now | RESTED, Relaxed);
             if !owner.lists.load(Relaxed).is_null() {
-                f(id);
+                return Some(id);
             }
         }
     }
+    None
+}
+
+/// Runs `f` while the id of a thread that [`next_idle`] found is not given back; `None`: it was. Threads that begin or end wait
+/// for it, so it is to be short.
+pub fn while_idle<R>(id: u32, f: impl FnOnce() -> Option<R>) -> Option<R> {
+    let _held = LOCK.take();
+    let owner = get(id);
+    // SAFETY: as above.
+    if owner.is_null() || unsafe { (*owner).seen.load(Relaxed) } & RESTED == 0 {
+        return None;
+    }
+    f()
 }
 
 /// A fork's child: `n` threads have a cache. Caches that could not be given back stay registered and count no more.

@@ -132,16 +132,17 @@ pub fn disown(id: u32) {
 /// What threads that sleep do not hold belongs to nobody from now on, so that others take what is free there. A thread sleeps
 /// if it reserved nothing since the last call; what it holds, one slab a class at most, it goes on with.
 pub fn share_idle() {
-    owners::each_idle(|id| {
+    let mut last = 0;
+    while let Some(id) = owners::next_idle(last) {
+        last = id;
         for c in class::FIRST..class::COUNT {
-            let Some(owned) = owners::owned(id, c) else {
-                return;
-            };
-            while let Some(slab) = take_from(c, id, owned, false) {
+            // A slab at a time, so that nobody waits long for the registry's lock. It is nobody's when it is looked at.
+            let next = || take_from(c, id, owners::owned(id, c)?, false);
+            while let Some(slab) = owners::while_idle(id, next) {
                 look(c, slab);
             }
         }
-    });
+    }
 }
 
 /// Takes a slab off the lists of `id`, or, unless `held` ones count too, one that it does not hold; it is nobody's then.
