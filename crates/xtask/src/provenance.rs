@@ -40,6 +40,21 @@ const ALLOWED: &[(&str, usize, &str)] = &[
     ),
 ];
 
+/// Where objects are handed out: file, and how often a pointer is narrowed there (`space::narrow`, `space::object`): the seam of targets with
+/// capabilities. One more or less is a finding: whoever adds a path has to narrow, and nobody can drop one unseen.
+const NARROWED: &[(&str, usize)] = &[
+    ("core/src/front/large.rs", 1),
+    ("core/src/front/mod.rs", 1),
+    ("core/src/front/spare.rs", 2),
+    ("core/src/guard/fenced.rs", 1),
+    ("core/src/guard/hardened/mod.rs", 1),
+    ("core/src/guard/pointer_bits.rs", 1),
+    ("core/src/guard/sampled.rs", 1),
+    ("core/src/guard/tagged.rs", 1),
+    ("core/src/thread/bins.rs", 1),
+    ("core/src/thread/cold.rs", 3),
+];
+
 /// Crates that ship.
 const CRATES: [&str; 5] = ["base", "sys", "core", "abi", "aethalloc"];
 
@@ -59,7 +74,10 @@ pub fn check() -> Findings {
             let path = file.strip_prefix(&root).unwrap_or(&file);
             let path = path.to_string_lossy().into_owned();
             match std::fs::read_to_string(&file) {
-                Ok(text) => found.extend(judge(&path, &text)),
+                Ok(text) => {
+                    found.extend(judge(&path, &text));
+                    found.extend(judge_narrowed(&path, &text));
+                }
                 Err(e) => found.push(format!("{path}: {e}")),
             }
         }
@@ -79,6 +97,23 @@ fn judge(path: &str, text: &str) -> Option<String> {
     let most = allowed.map_or(0, |(_, most, _)| *most);
     (places != most)
         .then(|| format!("{path}: {places} pointers made of numbers, {most} are allowed (crates/xtask/src/provenance.rs)"))
+}
+
+/// A finding about where one file hands out objects.
+fn judge_narrowed(path: &str, text: &str) -> Option<String> {
+    if path == "core/src/space/mod.rs" {
+        return None;
+    }
+    let code = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""));
+    let places: usize = code
+        .map(|line| line.matches("space::narrow(").count() + line.matches("space::object(").count())
+        .sum();
+    let expected = NARROWED.iter().find(|(file, _)| *file == path);
+    let expected = expected.map_or(0, |(_, n)| *n);
+    (places != expected)
+        .then(|| format!("{path}: {places} pointers narrowed, {expected} expected (crates/xtask/src/provenance.rs)"))
 }
 
 #[cfg(test)]
@@ -102,6 +137,14 @@ mod tests {
             judge("core/src/front/small.rs", "// as with_exposed_provenance\n"),
             None
         );
+    }
+
+    #[test]
+    fn a_path_that_does_not_narrow_is_a_finding() {
+        let narrows = "space::narrow(p, size)\n";
+        assert_eq!(judge_narrowed("core/src/front/large.rs", narrows), None);
+        assert!(judge_narrowed("core/src/front/large.rs", "p\n").is_some());
+        assert!(judge_narrowed("core/src/front/fast.rs", narrows).is_some());
     }
 
     #[test]

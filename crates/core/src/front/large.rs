@@ -116,7 +116,7 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     BYTES.fetch_add(bytes, Relaxed);
     COUNT.fetch_add(1, Relaxed);
     MADE.fetch_add(1, Relaxed);
-    p
+    space::narrow(p, bytes)
 }
 
 /// Units of the run of an object of `pages` pages.

@@ -13,7 +13,7 @@ use crate::guard::fenced::{self, Fenced};
 use crate::guard::hardened::Hardened;
 use crate::guard::sampled::Sampled;
 use crate::guard::{self, Objects};
-use crate::space::entry::Kind;
+use crate::space::{self, entry::Kind};
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{OUT, shape};
 use crate::sync::Ordering::*;
@@ -126,7 +126,8 @@ unsafe fn reallocate_slow(ptr: *mut u8, size: usize) -> *mut u8 {
                 && let Some(_inside) = Inside::enter(me())
             {
                 if large::resize(unit, pages, guarded, size) {
-                    return ptr;
+                    // The old pointer's bounds are the old size's.
+                    return space::narrow(space::address_of(unit), size);
                 }
                 let moved = large::move_pages(ptr, unit, pages, guarded, size);
                 if !moved.is_null() {

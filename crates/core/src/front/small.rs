@@ -120,7 +120,8 @@ fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
 pub extern "C" fn deallocate_sized_slow(ptr: *mut u8, size: usize) {
     let p = ptr.addr();
     match lookup(bare(p)) {
-        Some((_, Kind::Sampled { .. } | Kind::Hardened { .. })) => end_or_later(p, Some(size)),
+        Some((_, Kind::Hardened { slab, .. })) => end_hardened(p, slab, Some(size)),
+        Some((_, Kind::Sampled { .. })) => end_or_later(p, Some(size)),
         _ => deallocate_slow(ptr),
     }
 }
@@ -161,8 +162,20 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
                 stock::take_stock(ptr);
             }
         }
+        // As `end_or_later`, which would look the address up again.
+        Some((_, Kind::Hardened { slab, .. })) => end_hardened(p, slab, None),
         Some(_) => end_or_later(p, None),
     }
+}
+
+/// Ends the object at `p` in the slab `slab` of `guard::hardened`.
+fn end_hardened(p: usize, slab: usize, size: Option<usize>) {
+    let t = cache::me();
+    let Some(_inside) = Inside::enter(t) else {
+        return later::put(p);
+    };
+    later::settle(end_object);
+    with_magazines(t, |m| Hardened::deallocate_to(m, slab, p, size));
 }
 
 /// Ends the object at `p`, which is no block of a plain slab; `size`: what the caller says it is.

@@ -106,7 +106,7 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
                 // SAFETY: a block of `pool.size` bytes that is the caller's.
                 unsafe { p.write_bytes(0, size) };
             }
-            return p;
+            return crate::space::narrow(p, pool.size);
         }
     }
     map(size, align)
@@ -140,7 +140,7 @@ fn map(size: usize, align: usize) -> *mut u8 {
     m.start.store(start.as_ptr().expose_provenance(), Relaxed);
     m.bytes.store(bytes, Relaxed);
     m.object.store(p.addr(), Release);
-    p
+    crate::space::narrow(p, size)
 }
 
 /// Ends the object at `p`, if it is one of these; the process, if nothing begins there in a block of these.

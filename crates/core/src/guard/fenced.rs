@@ -146,7 +146,7 @@ impl Objects for Fenced {
         entry::store(first, Kind::Fenced { pages });
         BYTES.fetch_add(bytes, Relaxed);
         count(&COUNTS.guarded);
-        p
+        space::narrow(p, bytes)
     }
 
     #[cold]

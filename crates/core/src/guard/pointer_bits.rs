@@ -159,7 +159,7 @@ pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) ->
     count(&COUNTS.tagged);
     // ORDERING: Release: as in `hardened`.
     state.store(state_with(tag, LIVE), Release);
-    with(slab.block(i), tag)
+    crate::space::narrow(with(slab.block(i), tag), slab.size())
 }
 
 /// Ends the object that `wild` points to, in the slab `slab`, or the process if that is none of its pointers.

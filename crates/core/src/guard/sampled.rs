@@ -290,7 +290,7 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
         // SAFETY: the object is this call's.
         return unsafe { tagged::tag_large(p, length) };
     }
-    pointer_bits::point(p, tag)
+    space::narrow(pointer_bits::point(p, tag), room)
 }
 
 #[cold]

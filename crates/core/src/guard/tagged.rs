@@ -138,7 +138,7 @@ pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) ->
     count(&COUNTS.tagged);
     // ORDERING: Release: the tags are there when the block is LIVE.
     slab.state(i).store(LIVE, Release);
-    tagged
+    space::narrow(tagged, block)
 }
 
 /// Ends the object that `wild` points to, in the slab `slab`, or the process if that is none of its pointers.

@@ -326,6 +326,23 @@ pub fn pointer(address: usize) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(address)
 }
 
+/// The pointer by which the program gets the object of `bytes` bytes (its block or run) at `p`: the seam where a target with capabilities
+/// narrows the pointer, so that it leads to these bytes and to no others. Sizes and alignments are exactly representable
+/// (`base::bounds`), so nothing else is needed there (CHERI: `cheri_bounds_set_exact`). Without capabilities it is `p`, and no instruction.
+///
+/// Every path that hands out an object ends here; `cargo run -p xtask -- provenance` counts them.
+#[inline(always)]
+pub fn narrow(p: *mut u8, bytes: usize) -> *mut u8 {
+    let _ = bytes;
+    p
+}
+
+/// As [`narrow`], by the object's address.
+#[inline(always)]
+pub fn object(address: usize, bytes: usize) -> *mut u8 {
+    narrow(pointer(address), bytes)
+}
+
 /// The first unit that can hold memory.
 pub fn first_unit() -> usize {
     FIRST.load(Relaxed)

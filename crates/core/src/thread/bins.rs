@@ -237,7 +237,8 @@ pub fn take(bin: &mut Bin) -> *mut u8 {
         // SAFETY: the state byte of a block that this thread reserved.
         unsafe { &*state }.store(OUT, Relaxed);
     });
-    crate::space::pointer(bin.base + i as usize * bin.size as usize)
+    let size = bin.size as usize;
+    crate::space::object(bin.base + i as usize * size, size)
 }
 
 /// Gives up what the bins hold and the slabs they take from (thread exit, purge, a fork's child). The classes stay hot.

@@ -20,7 +20,7 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
     {
         let p = pop(stash, c);
         cache.count_taken(1, class::size(c) as isize);
-        return hand_out(p);
+        return hand_out(p, c);
     }
     let Some((first, n)) = central::take_common(c, cache.serial) else {
         return null_mut();
@@ -32,7 +32,7 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
         *stash = first | ((1 << n) - 2);
     }
     cache.count_taken(1, class::size(c) as isize);
-    crate::space::pointer(first)
+    crate::space::object(first, class::size(c))
 }
 
 /// The class that serves a cold request of class `c`. Above 128 B the rest of a line group costs a thread with a few
@@ -76,11 +76,11 @@ fn pop(stash: &mut usize, c: Class) -> usize {
 }
 
 /// A stashed block becomes an object.
-fn hand_out(p: usize) -> *mut u8 {
+fn hand_out(p: usize, c: Class) -> *mut u8 {
     if let Some(state) = central::state_of(p) {
         state.store(OUT, Relaxed);
     }
-    crate::space::pointer(p)
+    crate::space::object(p, class::size(c))
 }
 
 /// Puts the rest of the stashed group of class `c` back.
@@ -102,5 +102,5 @@ pub fn alloc_uncached(c: Class) -> *mut u8 {
         central::put_back(first + i * class::size(c));
     }
     crate::span::live::change(class::size(c) as isize);
-    crate::space::pointer(first)
+    crate::space::object(first, class::size(c))
 }

@@ -226,10 +226,34 @@ pub unsafe fn clear(p: *mut u8, block: usize) {
         if block > 128 {
             return p.write_bytes(0, block);
         }
-        // Volatile, so that it stays the few stores that it is.
-        let words = p.cast::<[u64; 2]>();
-        for w in 0..block / 16 {
-            words.add(w).write_volatile([0, 0]);
-        }
+        clear_few(p, block);
+    }
+}
+
+/// As [`clear`], by a few stores that the compiler does not make a call of.
+///
+/// # Safety
+/// As [`first_used`]; the block is the caller's.
+#[inline]
+unsafe fn clear_few(p: *mut u8, block: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: writes 16 bytes at a time into the block, which is 16 bytes or more.
+    unsafe {
+        core::arch::asm!(
+            "pxor {z}, {z}",
+            "2:",
+            "movdqa xmmword ptr [{p} + {n} - 16], {z}",
+            "sub {n}, 16",
+            "jnz 2b",
+            p = in(reg) p,
+            n = inout(reg) block => _,
+            z = out(xmm_reg) _,
+            options(nostack),
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    for w in 0..block / 8 {
+        // SAFETY: inside the block.
+        unsafe { p.cast::<u64>().add(w).write_volatile(0) };
     }
 }

@@ -44,7 +44,7 @@ pub struct Hardened;
 impl Hardened {
     /// As `allocate`, at a multiple of `align`, at most a page, from the calling thread's magazines, if it may use them; null if no
     /// class serves that.
-    #[cold]
+    #[unsafe(link_section = ".text.unlikely.later")]
     pub fn allocate_from(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
         if has_tags() {
             return if is_tagging() {
@@ -92,11 +92,11 @@ impl Hardened {
         }
         // ORDERING: Release, pairs with Acquire in `sweep::check_block`: the canary is there when the block is LIVE.
         slab.state(i).store(LIVE, Release);
-        p
+        crate::space::narrow(p, block)
     }
 
     /// Ends the object at `p` in the slab `place`, or the process if none begins there; see [`Objects::deallocate`].
-    #[cold]
+    #[unsafe(link_section = ".text.unlikely.later")]
     pub fn deallocate_to(
         magazines: Option<&mut Magazines>,
         place: usize,
@@ -191,6 +191,7 @@ impl Hardened {
 }
 
 /// The live block at `p`; ends the process if there is none.
+#[inline]
 fn live(place: usize, p: usize, verb: Verb) -> (&'static Slab, usize) {
     let slab = Slab::at(place);
     let Some(i) = slab.block_at(bare(p)) else {
