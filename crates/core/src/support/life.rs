@@ -16,6 +16,9 @@ const IDLE_MS: u64 = 10_000;
 /// Every support thread ends after so long; the next ring starts another, with the credentials, namespaces and CPUs of that
 /// time.
 const LIFE_MS: u64 = 30_000;
+/// How long the process must have had one thread before its support thread ends: a program whose threads end and begin in rounds would
+/// have all that is free given back each time.
+const ALONE_MS: u64 = 50;
 /// Ticks of `clock::now` between two thoughts of starting one: some 0.1 s.
 const TRY_TICKS: u64 = 1 << 28;
 
@@ -98,12 +101,19 @@ extern "C" fn run() -> ! {
 /// Rounds until the end.
 fn serve(s: &'static Shared, jobs: &mut Jobs) {
     let born = now_ms();
+    let mut in_company = born;
     jobs.begin(born);
     loop {
         step(0);
         let _ = s.word.take_poke();
         let now = now_ms();
         let alone = owners::live() < 2 && !is_asked_for();
+        if !alone {
+            in_company = now;
+        } else if now - in_company < ALONE_MS {
+            futex_wait_for(s.word.futex(), word::AWAKE, ALONE_MS - (now - in_company));
+            continue;
+        }
         if alone || now - born > LIFE_MS || config::get(Key::support) == OFF {
             bell::at_work(s, || jobs.finish(s));
             if retire(s) {
