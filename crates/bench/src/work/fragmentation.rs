@@ -1,7 +1,7 @@
 //! Fill, free most of it at random, wait; then fill again with other sizes. How much of what is free is given
 //! back, and how much can be used again?
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::heap::Block;
 use crate::params::{self, Params};
@@ -11,7 +11,7 @@ use crate::rng::Rng;
 use crate::table::Table;
 
 /// `bytes=600m mix=server|one keep=15 wait=10`: marks "full", "sparse", "idle" and "refilled"; `live_kib` is what
-/// the program holds in the sparse state, `idle_ratio` the resident size for it.
+/// the program holds in the sparse state, `refill_s` what the second filling takes, `idle_ratio` the resident size for it.
 pub fn run(params: &mut Params) -> Report {
     let bytes = params.need("bytes");
     let keep = params.number("keep", 15);
@@ -27,6 +27,7 @@ pub fn run(params: &mut Params) -> Report {
     let before = proc::memory().rss_kib;
     let mut marks = Vec::new();
     let mut live = 0;
+    let mut refill = Duration::ZERO;
     let (sum, seconds) = timed(|| {
         let full = fill(&mut table, &mut rng, bytes, first);
         marks.push(("full", proc::memory()));
@@ -43,12 +44,15 @@ pub fn run(params: &mut Params) -> Report {
         marks.push(("sparse", proc::memory()));
         std::thread::sleep(Duration::from_secs(wait));
         marks.push(("idle", proc::memory()));
+        let start = Instant::now();
         fill(&mut table, &mut rng, full - live, second);
+        refill = start.elapsed();
         marks.push(("refilled", proc::memory()));
         sum.wrapping_add(crate::single::empty(&mut table))
     });
     let mut report = Report::new(sum, slots as u64, seconds);
     let live_kib = live as f64 / 1024.0;
+    report.extra("refill_s", refill.as_secs_f64());
     for (name, memory) in marks {
         if name == "idle" {
             report.extra(
