@@ -156,15 +156,16 @@ pub unsafe fn reallocate(ptr: *mut u8, size: usize) -> *mut u8 {
     new
 }
 
-/// Copies `bytes` bytes, in whole granules.
+/// Copies `bytes` bytes.
 ///
 /// # Safety
-/// Both are objects of at least so many bytes, other ones, in whole granules.
+/// Both are objects of at least so many bytes, other ones.
 #[inline(always)]
 unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
     /// A call of `memcpy` costs as much as eight granules.
     const FEW: usize = 8 * GRANULE;
-    if bytes > FEW {
+    // What shrinks may be any number, and what it goes to a sampled object of exactly so many bytes.
+    if bytes > FEW || !bytes.is_multiple_of(GRANULE) {
         // SAFETY: the caller's promise.
         return unsafe { to.copy_from_nonoverlapping(from, bytes) };
     }

@@ -4,7 +4,7 @@
 //! for every other fault as if we were not there. A handler that the program installs later takes our place; the fault
 //! itself does not need us. The handler runs on the thread's alternate stack if it has one.
 
-use super::hardened::heap::{LIVE, Slab};
+use super::hardened::slab::{LIVE, Slab};
 use super::sampled::Record;
 use super::{fenced, is_tagging, maps, pages, stack, tagged};
 use crate::space;

@@ -2,7 +2,7 @@
 //! The tag is compared where the pointer comes back: `free`, `realloc`, `malloc_usable_size`.
 //!
 //! ```text
-//! slab (one of `hardened::heap`, without canaries), state byte of a block:   | tag, 6 bits | state, 2 bits |
+//! slab (one of `hardened::slab`, without canaries), state byte of a block:   | tag, 6 bits | state, 2 bits |
 //! large object, a record as `sampled` has:                                    its field `tag`
 //! pointer:   | tag | address |       what has no tag, has 0: objects from before the start, above `sampled`'s sizes, of other allocators
 //! ```
@@ -15,8 +15,9 @@
 //! Called by `hardened` and `sampled`, whose places these are, when the profile says so; pointers lose their tag where they come
 //! back ([`bare`]). Cost: every call takes the slow path.
 
-use super::hardened::heap::{self, BUSY, Block, FREED, LIVE, STATE, Slab, TAG_SHIFT};
+use super::hardened::heap;
 use super::hardened::magazine::{self, Magazines};
+use super::hardened::slab::{BUSY, Block, FREED, LIVE, STATE, Slab, TAG_SHIFT};
 use super::{COUNTS, count};
 use crate::span::owners;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};

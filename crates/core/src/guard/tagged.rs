@@ -1,7 +1,7 @@
 //! `safety:mte`: every object has a tag, in its pointer and in its memory; the CPU compares them at every access.
 //!
 //! ```text
-//! slab (one of `hardened::heap`, without canaries):
+//! slab (one of `hardened::slab`, without canaries):
 //!   | block 0: even tag | block 1: odd tag | block 2: even … | rest of the unit: 0 |
 //!     a live block: | object's granules: its tag | slack: 0 |
 //! large object to 16 MiB, a record as `sampled` has: | object's granules: its tag | rest of the run, a page at least: 0 |
@@ -20,8 +20,9 @@
 //! Cost: one instruction for each granule at allocation (slack only, from the second use of a block on) and at free, and every call takes
 //! the slow path.
 
-use super::hardened::heap::{self, BUSY, Block, FREED, LIVE, Slab};
+use super::hardened::heap;
 use super::hardened::magazine::{self, Magazines};
+use super::hardened::slab::{BUSY, Block, FREED, LIVE, Slab};
 use super::{COUNTS, count, is_tagging};
 use crate::config;
 use crate::space;

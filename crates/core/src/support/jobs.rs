@@ -24,6 +24,9 @@ use aethalloc_sys::memory;
 /// Free runs that are left alone as long as some were taken lately.
 const SETTLED: usize = policy::SETTLED / UNIT;
 
+/// Slots of `decay` beyond the window: a fall that lasts some slots, or that the support thread sees late, is over in time all the same.
+const SPARE_SLOTS: u64 = 2;
+
 /// Between two looks for threads that sleep.
 const SHARE_MS: u64 = 1000;
 
@@ -107,7 +110,7 @@ impl Jobs {
 
     /// A time of rounds begins.
     pub fn begin(&mut self, now: u64) {
-        self.slot_ms = (config::get(Key::decay) as u64 / LEAST_SLOTS).max(1);
+        self.slot_ms = (config::get(Key::decay) as u64 / (LEAST_SLOTS + SPARE_SLOTS)).max(1);
         self.changed = self.slot_at(now);
     }
 

@@ -15,7 +15,8 @@
 //!
 //! Cost: no lock and no locked instruction, but every eighth time or so one lock for some twelve blocks.
 
-use super::heap::{self, Block};
+use super::heap;
+use super::slab::{self, Block};
 use crate::guard::COUNTS;
 use crate::space::pool;
 use crate::sync::{AtomicU64, Ordering::*};
@@ -212,7 +213,7 @@ impl Magazines {
 #[cold]
 fn new_magazine(c: Class) -> Option<*mut Magazine> {
     let m = make(MAGAZINE, core::mem::offset_of!(Magazine, ready))?.cast::<Magazine>();
-    let size = heap::size(c);
+    let size = slab::size(c);
     // SAFETY: the place is ours and large enough; blocks beyond the counts are never read.
     unsafe {
         (*m).random = aethalloc_sys::process::random() | 1;

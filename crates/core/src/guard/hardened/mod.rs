@@ -22,6 +22,7 @@
 mod canary;
 pub mod heap;
 pub mod magazine;
+pub mod slab;
 pub mod sweep;
 
 use super::{COUNTS, Objects, bare, count, has_tags, is_tagging, pointer_bits, tagged};
@@ -33,8 +34,8 @@ use aethalloc_base::class;
 use aethalloc_base::units::GRANULE;
 use core::ptr::null_mut;
 use core::sync::atomic::fence;
-use heap::{BUSY, Block, FREED, LIVE, NEW, STATE, Slab};
 use magazine::Magazines;
+use slab::{BUSY, Block, FREED, LIVE, NEW, STATE, Slab};
 
 pub use canary::start;
 
@@ -184,7 +185,7 @@ impl Hardened {
         // ORDERING: as in `allocate_from`.
         fence(Release);
         // SAFETY: a live block, whose owner asks.
-        unsafe { canary::write(slab.block(i), heap::size(c), size) };
+        unsafe { canary::write(slab.block(i), slab::size(c), size) };
         slab.state(i).store(LIVE, Release);
         true
     }
@@ -249,7 +250,7 @@ pub fn live_now() -> (usize, usize) {
         for u in crate::space::first_unit()..crate::pages::top_unit() {
             if let Kind::Hardened { class: c, slab } = entry::load(u) {
                 let n = Slab::at(slab).live_count(c);
-                bytes += n * heap::size(c);
+                bytes += n * slab::size(c);
                 blocks += n;
             }
         }

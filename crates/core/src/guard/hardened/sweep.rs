@@ -7,7 +7,8 @@
 //! Cost: about a millisecond of the support thread's time per round, one each slot (`Jobs::slot_ms`), while threads go on.
 
 use super::super::{COUNTS, count, sampled};
-use super::heap::{self, BUSY, LIVE, Slab};
+use super::heap;
+use super::slab::{BUSY, LIVE, Slab};
 use super::{canary, magazine};
 use crate::space::entry::{self, Kind};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
