@@ -101,6 +101,9 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
         pages::shrink(&mut run, units);
     }
     let p = space::address_of(run.first);
+    if run.clean {
+        pages::purge::asked_again(bytes);
+    }
     if zeroed && !run.clean {
         // SAFETY: the run is ours and at least `bytes` long.
         unsafe { p.write_bytes(0, bytes) };

@@ -9,7 +9,7 @@ use super::heap::{DIRTY, STALE, TOP, shared};
 use super::huge;
 use super::region::mask;
 use super::with;
-use crate::sync::{AtomicU64, Ordering::*};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
 use aethalloc_base::units::{UNIT, UNITS_PER_REGION};
 use aethalloc_sys::memory::{self, Moved};
 
@@ -36,6 +36,28 @@ pub fn discard(first: usize, units: usize) -> Option<()> {
 pub fn count(bytes: usize) {
     PURGES.fetch_add(1, Relaxed);
     PURGED.fetch_add(bytes as u64, Relaxed);
+    AWAY.fetch_add(bytes, Relaxed);
+}
+
+/// Bytes that went back and that nobody has asked for again.
+static AWAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that went back and were not asked for again yet, roughly: a program that gave back much and now wants memory mostly wants as
+/// much as it had before.
+#[inline]
+pub fn away() -> usize {
+    // ORDERING: Relaxed everywhere: a figure for a policy.
+    AWAY.load(Relaxed)
+}
+
+/// `bytes` that hold nothing are about to be used.
+#[inline]
+pub fn asked_again(bytes: usize) {
+    let away = AWAY.load(Relaxed);
+    if away != 0 {
+        // Lost updates make it a little larger or smaller than it is.
+        AWAY.store(away.saturating_sub(bytes), Relaxed);
+    }
 }
 
 /// Gives dirty units back until at most `target` are left, oldest regions first. Returns bytes given back.

@@ -206,7 +206,7 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
             }
             slab.cursor.store(g as u16, Relaxed);
             let fresh = slab.soil(c, g, bits);
-            if fresh != 0 && s.size <= ahead::LARGEST {
+            if fresh != 0 && ahead::is_worth(s.size) {
                 ahead::back(c, slab, g, fresh);
             }
             let n = bits.count_ones() as usize;
