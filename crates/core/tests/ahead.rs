@@ -82,6 +82,13 @@ fn pages_come_several_at_a_time() {
     // As long as it is less than what went back, whole units come at a time, of larger blocks too.
     let (again, _) = fill(&mut objects, LARGER, 1000);
     assert!(!backs || again == 15, "{again} pages ahead");
+    // A large object asks for the rest of it.
+    let large = Object::new(front::allocate(64 << 20), 64 << 20, 1);
+    // The unit at hand is there already.
+    fill(&mut objects, LARGER, UNIT / LARGER);
+    let (enough, _) = fill(&mut objects, LARGER, 100);
+    assert!(!backs || enough == 0, "{enough} pages ahead, none was away");
+    large.free();
     objects.extend((0..COUNT).map(|i| Object::new(front::allocate(SIZE), SIZE, i as u64)));
     objects.into_iter().for_each(Object::free);
 }

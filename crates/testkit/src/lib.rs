@@ -27,6 +27,7 @@ pub mod disassembly;
 mod emulator;
 pub mod kernel;
 mod library;
+pub mod misuse;
 mod program;
 mod run;
 mod settings;

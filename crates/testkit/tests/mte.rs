@@ -1,7 +1,7 @@
 //! `safety:mte`: where the CPU has memory tagging (an emulator, in the step `aarch64`), every misuse that the rules promise faults; where
 //! it has none, one line says so and the program runs as ever.
 
-use aethalloc_testkit::{Finished, Program, Run, Source, full, seed, test_library};
+use aethalloc_testkit::{Finished, Program, Run, Source, full, misuse, seed, test_library};
 
 /// The emulated CPU has memory tagging.
 fn has_tags() -> bool {
@@ -93,20 +93,7 @@ fn the_rules_hold_with_tags() {
 /// Double frees and frees through a pointer of what was there before.
 #[test]
 fn stale_pointers_are_caught_when_they_come_back() {
-    test_library(|| {
-        for name in ["misuse_double_free", "misuse_double_free_interleaved"] {
-            let program = Source::c(name).build()?;
-            for size in ["16", "100", "1000", "20000", "1048576"] {
-                let finished = under(&program).arg(size).finish();
-                assert!(
-                    finished.died_of_abort() && finished.stderr.contains("double free of 0x"),
-                    "{}",
-                    finished.describe("was to abort")
-                );
-            }
-        }
-        Ok(())
-    });
+    test_library(|| misuse::second_frees_are_caught(CONF));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `safety:tags`: where CPU and kernel ignore pointer bits (aarch64: on an emulator, in the step `aarch64`; x86 with LAM), pointers have tags
 //! and every stale or forged one is caught when it comes back; elsewhere one line says why not, and the program runs as ever.
 
-use aethalloc_testkit::{Finished, Program, Run, Source, emulated, test_library};
+use aethalloc_testkit::{Finished, Program, Run, Source, emulated, misuse, test_library};
 
 const CONF: &str = "safety:tags,safety_summary:on";
 
@@ -116,18 +116,5 @@ fn caught(program: &Program, size: &str, verb: &str, kind: &str, line: &str) {
 
 #[test]
 fn second_frees_are_caught() {
-    test_library(|| {
-        for name in ["misuse_double_free", "misuse_double_free_interleaved"] {
-            let program = Source::c(name).build()?;
-            for size in ["16", "100", "1000", "20000", "1048576"] {
-                let finished = under(&program).arg(size).finish();
-                assert!(
-                    finished.died_of_abort() && finished.stderr.contains("double free of 0x"),
-                    "{}",
-                    finished.describe("was to abort")
-                );
-            }
-        }
-        Ok(())
-    });
+    test_library(|| misuse::second_frees_are_caught(CONF));
 }

@@ -55,8 +55,6 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
             return p;
         }
     } else if align <= PAGE {
-        // The class of a multiple of `align` is one too: classes below 256 are multiples of 16 that lie no further apart, and
-        // above eight of them lie between two powers of two (tested for all sizes in `base::class`).
         let size = class::aligned(size, align);
         if size <= SMALL_MAX {
             // Spare memory is as aligned, because the size is not smaller than `align`.
@@ -246,11 +244,7 @@ fn find(verb: Verb, p: usize) -> Found {
 pub fn good_size(size: usize, align: usize) -> usize {
     if guard::is_hardened() && align <= UNIT && guard::sampled::serves(size) {
         return if guard::is_tagging_pointers() && size <= SMALL_MAX {
-            let c = if align <= GRANULE {
-                class::class_of(size.max(1))
-            } else {
-                class::class_of_aligned(size.max(1), align)
-            };
+            let c = class::class_of_aligned(size.max(1), align);
             if c == 0 { size } else { class::size(c) }
         } else if guard::is_tagging() && Hardened::serves(size) {
             guard::tagged::granules(size)

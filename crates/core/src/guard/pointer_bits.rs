@@ -15,7 +15,6 @@
 //! Called by `hardened` and `sampled`, whose places these are, when the profile says so; pointers lose their tag where they come
 //! back ([`bare`]). Cost: every call takes the slow path.
 
-use super::hardened::heap;
 use super::hardened::magazine::{self, Magazines};
 use super::hardened::slab::{BUSY, Block, FREED, LIVE, STATE, Slab, TAG_SHIFT};
 use super::{COUNTS, count};
@@ -25,7 +24,7 @@ use crate::violation::{self, Line, Verb};
 use aethalloc_base::class;
 use aethalloc_base::safety;
 use aethalloc_base::tags::{self, Field, LAM, TBI};
-use aethalloc_base::units::GRANULE;
+
 use aethalloc_sys::{pointer_bits, probe, process};
 use core::ptr::null_mut;
 
@@ -136,19 +135,7 @@ fn state_with(tag: usize, state: u8) -> u8 {
 /// A block for `size` bytes at a multiple of `align`, at most a page; as `Hardened::allocate_from`.
 #[cold]
 pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
-    let c = if align <= GRANULE && size <= class::SMALL_MAX {
-        class::class_of(size.max(1))
-    } else {
-        class::class_of_aligned(size.max(1), align)
-    };
-    if c == 0 {
-        return null_mut();
-    }
-    let taken = match magazines {
-        Some(m) => m.take(c),
-        None => magazine::take_one(c),
-    };
-    let Some(taken) = taken else {
+    let Some(taken) = magazine::take(magazines, class::class_of_aligned(size.max(1), align)) else {
         return null_mut();
     };
     let (slab, i) = (taken.slab(), taken.number());
@@ -186,17 +173,7 @@ pub fn deallocate(magazines: Option<&mut Magazines>, slab: &'static Slab, i: usi
     // What a stale pointer has is not what the next object gets.
     // ORDERING: Release: whoever hands it out sees the last use.
     state.store(state_with(tags::after(tag), FREED), Release);
-    let freed = Block::new(slab, i);
-    match magazines {
-        Some(m) => {
-            m.keep(slab.class(), freed);
-            m.count_checked();
-        }
-        None => {
-            count(&COUNTS.checked);
-            heap::keep(freed);
-        }
-    }
+    magazine::keep(magazines, slab.class(), Block::new(slab, i));
 }
 
 /// Ends the process if `wild` is no pointer to the live object in block `i` of `slab`.

@@ -20,7 +20,6 @@
 //! Cost: one instruction for each granule at allocation (slack only, from the second use of a block on) and at free, and every call takes
 //! the slow path.
 
-use super::hardened::heap;
 use super::hardened::magazine::{self, Magazines};
 use super::hardened::slab::{BUSY, Block, FREED, LIVE, Slab};
 use super::{COUNTS, count, is_tagging};
@@ -107,19 +106,7 @@ pub fn granules(bytes: usize) -> usize {
 /// A block for `size` bytes at a multiple of `align`, at most a page; as `Hardened::allocate_from`.
 #[cold]
 pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
-    let c = if align <= GRANULE && size <= class::SMALL_MAX {
-        class::class_of(size.max(1))
-    } else {
-        class::class_of_aligned(size.max(1), align)
-    };
-    if c == 0 {
-        return null_mut();
-    }
-    let taken = match magazines {
-        Some(m) => m.take(c),
-        None => magazine::take_one(c),
-    };
-    let Some(taken) = taken else {
+    let Some(taken) = magazine::take(magazines, class::class_of_aligned(size.max(1), align)) else {
         return null_mut();
     };
     let (slab, i) = (taken.slab(), taken.number());
@@ -166,17 +153,7 @@ pub fn deallocate(magazines: Option<&mut Magazines>, slab: &'static Slab, i: usi
     }
     // ORDERING: Release: the block has its new tag when it is FREED.
     state.store(FREED, Release);
-    let freed = Block::new(slab, i);
-    match magazines {
-        Some(m) => {
-            m.keep(slab.class(), freed);
-            m.count_checked();
-        }
-        None => {
-            count(&COUNTS.checked);
-            heap::keep(freed);
-        }
-    }
+    magazine::keep(magazines, slab.class(), Block::new(slab, i));
 }
 
 /// Ends the process if `wild` does not have the tag of the object at `p`: a pointer to what was there before, or a forged one.

@@ -191,6 +191,19 @@ pub fn recount(n: u32) {
     LIVE.store(n, Relaxed);
 }
 
+/// Caches that ever were registered (wraps).
+static EVER: AtomicU32 = AtomicU32::new(0);
+
+/// One more cache was registered; how many there were before.
+pub fn count_one() -> u32 {
+    EVER.fetch_add(1, Relaxed)
+}
+
+/// Caches that ever were registered (wraps): another number means that there was company since.
+pub fn ever() -> u32 {
+    EVER.load(Relaxed)
+}
+
 /// Caches registered now.
 pub fn live() -> usize {
     LIVE.load(Relaxed) as usize

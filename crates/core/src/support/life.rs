@@ -101,17 +101,25 @@ extern "C" fn run() -> ! {
 /// Rounds until the end.
 fn serve(s: &'static Shared, jobs: &mut Jobs) {
     let born = now_ms();
-    let mut in_company = born;
+    // Since when one thread was seen, and how many there had been until then.
+    let mut solitude = None;
     jobs.begin(born);
     loop {
         step(0);
         let _ = s.word.take_poke();
         let now = now_ms();
         let alone = owners::live() < 2 && !is_asked_for();
-        if !alone {
-            in_company = now;
-        } else if now - in_company < ALONE_MS {
-            futex_wait_for(s.word.futex(), word::AWAKE, ALONE_MS - (now - in_company));
+        let ever = owners::ever();
+        solitude = match solitude {
+            _ if !alone => None,
+            Some((_, then)) if then != ever => Some((now, ever)),
+            None => Some((now, ever)),
+            same => same,
+        };
+        if let Some((since, _)) = solitude
+            && now - since < ALONE_MS
+        {
+            futex_wait_for(s.word.futex(), word::AWAKE, ALONE_MS - (now - since));
             continue;
         }
         if alone || now - born > LIFE_MS || config::get(Key::support) == OFF {

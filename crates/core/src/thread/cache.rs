@@ -11,7 +11,7 @@ use crate::guard::hardened::magazine::Magazines;
 use crate::space::pool;
 use crate::span::live;
 use crate::span::owners::{self, Owner};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, COUNT, Class};
 use aethalloc_base::policy;
 use aethalloc_sys::process;
@@ -121,9 +121,8 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
         cache.owner.busy.begin();
         match owners::register(p.cast()) {
             Some(id) => {
-                static SERIAL: AtomicU32 = AtomicU32::new(0);
                 cache.id = id;
-                cache.serial = SERIAL.fetch_add(1, Relaxed) % (u32::MAX - 1) + 1;
+                cache.serial = owners::count_one() % (u32::MAX - 1) + 1;
             }
             None => {
                 // SAFETY: nobody has seen it.

@@ -134,7 +134,7 @@ impl Magazines {
     }
 
     /// A random free block of class `c`.
-    pub fn take(&mut self, c: Class) -> Option<Block> {
+    fn take(&mut self, c: Class) -> Option<Block> {
         let m = self.of_class(c)?;
         if m.count == 0 {
             let n = (m.most / 2) as usize;
@@ -144,7 +144,7 @@ impl Magazines {
     }
 
     /// Keeps a block of class `c`, FREED and zero, from reuse for a while.
-    pub fn keep(&mut self, c: Class, block: Block) {
+    fn keep(&mut self, c: Class, block: Block) {
         self.quarantined += 1;
         let Some(m) = self.of_class(c) else {
             return heap::put(&[block]);
@@ -167,7 +167,7 @@ impl Magazines {
 
     /// Counts one block that was looked at.
     #[inline]
-    pub fn count_checked(&mut self) {
+    fn count_checked(&mut self) {
         self.checked += 1;
         self.total += 1;
         if self.checked >= UNSETTLED || self.total < EXACT {
@@ -234,9 +234,41 @@ fn make(pool: usize, zeroed: usize) -> Option<*mut u8> {
     Some(place.as_ptr())
 }
 
+/// A random free block of class `c` (0: none has it), for a caller with magazines or without.
+#[inline]
+pub fn take(magazines: Option<&mut Magazines>, c: Class) -> Option<Block> {
+    if c == 0 {
+        return None;
+    }
+    match magazines {
+        Some(m) => m.take(c),
+        None => take_one(c),
+    }
+}
+
+/// Keeps a block of class `c` that its caller freed from reuse for a while, and counts that it was looked at.
+#[inline]
+pub fn keep(mut magazines: Option<&mut Magazines>, c: Class, freed: Block) {
+    match &mut magazines {
+        Some(m) => m.keep(c, freed),
+        None => heap::keep(freed),
+    }
+    // Afterwards: it may tell both counts.
+    count_checked(&mut magazines);
+}
+
+/// Counts one block that was looked at.
+#[inline]
+pub fn count_checked(magazines: &mut Option<&mut Magazines>) {
+    match magazines {
+        Some(m) => m.count_checked(),
+        None => super::super::count(&COUNTS.checked),
+    }
+}
+
 /// One block for a caller without magazines.
 #[cold]
-pub fn take_one(c: Class) -> Option<Block> {
+fn take_one(c: Class) -> Option<Block> {
     let mut one = Block::NONE;
     (heap::of(c)?.take(c, core::slice::from_mut(&mut one)) == 1).then_some(one)
 }

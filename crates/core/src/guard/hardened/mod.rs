@@ -46,7 +46,11 @@ impl Hardened {
     /// As `allocate`, at a multiple of `align`, at most a page, from the calling thread's magazines, if it may use them; null if no
     /// class serves that.
     #[unsafe(link_section = ".text.unlikely.later")]
-    pub fn allocate_from(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
+    pub fn allocate_from(
+        mut magazines: Option<&mut Magazines>,
+        size: usize,
+        align: usize,
+    ) -> *mut u8 {
         if has_tags() {
             return if is_tagging() {
                 tagged::allocate(magazines, size, align)
@@ -57,25 +61,8 @@ impl Hardened {
         let Some(whole) = size.checked_add(canary::BYTES) else {
             return null_mut();
         };
-        let c = if align <= GRANULE && whole <= class::SMALL_MAX {
-            class::class_of(whole)
-        } else {
-            class::class_of_aligned(whole, align)
-        };
-        if c == 0 {
-            return null_mut();
-        }
-        let taken = match magazines {
-            Some(m) => {
-                m.count_checked();
-                m.take(c)
-            }
-            None => {
-                count(&COUNTS.checked);
-                magazine::take_one(c)
-            }
-        };
-        let Some(taken) = taken else {
+        magazine::count_checked(&mut magazines);
+        let Some(taken) = magazine::take(magazines, class::class_of_aligned(whole, align)) else {
             return null_mut();
         };
         let (slab, i) = (taken.slab(), taken.number());
@@ -143,17 +130,7 @@ impl Hardened {
         }
         // ORDERING: Release: the block is zero when it is FREED.
         state.store(FREED, Release);
-        let freed = Block::new(slab, i);
-        match magazines {
-            Some(m) => {
-                m.keep(slab.class(), freed);
-                m.count_checked();
-            }
-            None => {
-                count(&COUNTS.checked);
-                heap::keep(freed);
-            }
-        }
+        magazine::keep(magazines, slab.class(), Block::new(slab, i));
     }
 
     /// Whether a request is small enough for a block.
