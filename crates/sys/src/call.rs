@@ -34,6 +34,7 @@ pub mod nr {
     pub const GETTID: usize = 186;
     pub const FUTEX: usize = 202;
     pub const TGKILL: usize = 234;
+    pub const RT_TGSIGQUEUEINFO: usize = 297;
     pub const OPENAT: usize = 257;
     pub const READLINKAT: usize = 267;
     pub const PRLIMIT64: usize = 302;
@@ -73,6 +74,7 @@ pub mod nr {
     pub const FUTEX: usize = 98;
     pub const SCHED_YIELD: usize = 124;
     pub const TGKILL: usize = 131;
+    pub const RT_TGSIGQUEUEINFO: usize = 240;
     pub const SIGALTSTACK: usize = 132;
     pub const RT_SIGACTION: usize = 134;
     pub const RT_SIGPROCMASK: usize = 135;

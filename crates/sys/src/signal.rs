@@ -1,6 +1,7 @@
 //! Signal handlers and alternate stacks, by raw system calls.
 
 use crate::call::{Errno, call3, call6, nr};
+use crate::process;
 
 /// A memory access that the kernel refused.
 pub const SEGV: i32 = 11;
@@ -76,6 +77,12 @@ impl Action {
         self.handler == 0
     }
 
+    /// The signal has no effect, unless the kernel sends it for a fault.
+    #[cold]
+    pub fn is_ignored(&self) -> bool {
+        self.handler == 1
+    }
+
     /// Hands a signal on to this action's handler; false if it has none.
     ///
     /// # Safety
@@ -93,6 +100,24 @@ impl Action {
             f(signal, info, context);
         }
         true
+    }
+}
+
+/// Sends `signal` to the calling thread as it came to a handler under way, which blocks it: it arrives when that handler has
+/// returned.
+///
+/// # Safety
+/// `info` is what the handler got.
+#[cold]
+pub unsafe fn send_again(signal: i32, info: *const u8) {
+    let (pid, tid) = (process::pid() as usize, process::tid() as usize);
+    let signal = signal as usize;
+    // SAFETY: the kernel reads one `siginfo_t`, which the caller vouches for.
+    unsafe {
+        let a = [pid, tid, signal, info as usize, 0, 0];
+        if call6(nr::RT_TGSIGQUEUEINFO, a).is_err() {
+            let _ = call3(nr::TGKILL, pid, tid, signal);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod safety_modes;
 
-use aethalloc_testkit::{Finished, Source, test_library};
+use aethalloc_testkit::{Finished, Source, oracle_only, test, test_library};
 use safety_modes::{all_is_well, says, under};
 
 /// Every object a sample, guards made as on this kernel and as on old ones.
@@ -152,6 +152,29 @@ fn guards_of_large_objects_stay_for_the_next_one() {
 }
 
 const GUARD_DOES: [&str; 4] = ["guarded", "sampled", "quarantined", "checked"];
+
+/// A mode's handler stands between a signal that somebody sends and its effect, which stays the same.
+#[test]
+fn a_sent_signal_has_its_effect() {
+    test(|| {
+        let program = Source::c("safety_signal").build()?;
+        let ends = |finished: Finished, how: &str| {
+            let said = faulted(finished).stdout;
+            assert_eq!(said, if how == "ignored" { "alive\n" } else { "" }, "{how}");
+        };
+        for how in ["raise", "kill", "thread", "queue", "ignored"] {
+            ends(program.on_oracle().arg(how).finish(), how);
+            if oracle_only() {
+                continue;
+            }
+            for mode in ["off", "guard", "hardened", "tags"] {
+                let run = program.preloaded().arg(how);
+                ends(under(run, &format!("safety:{mode}")).finish(), how);
+            }
+        }
+        Ok(())
+    });
+}
 
 #[test]
 fn guard_is_well() {

@@ -51,14 +51,23 @@ struct Fault {
     write: Option<bool>,
 }
 
+/// Whether the signal was sent by somebody (`raise`, `kill`), and is no access's.
+///
+/// # Safety
+/// `info` is what a signal handler got.
+#[cold]
+unsafe fn is_sent(info: *const u8) -> bool {
+    // SAFETY: the layout of the kernel's siginfo; the caller's promise.
+    unsafe { info.add(8).cast::<i32>().read() <= 0 }
+}
+
 /// # Safety
 /// `info` and `context` are what a SIGSEGV handler got.
 #[cold]
 unsafe fn read_fault(info: *const u8, context: *const u8) -> Option<Fault> {
     // SAFETY: the layouts of the kernel's siginfo and ucontext; the caller's promise.
     unsafe {
-        // Sent by somebody, not by an access.
-        if info.add(8).cast::<i32>().read() <= 0 {
+        if is_sent(info) {
             return None;
         }
         // The kernel may leave a tag there.
@@ -97,9 +106,16 @@ unsafe extern "C" fn on_fault(signal: i32, info: *mut u8, context: *mut u8) {
     // SAFETY: written before the handler was installed.
     let before = unsafe { *BEFORE.0.get() };
     // SAFETY: the kernel's arguments, and the action that was in force.
-    if !unsafe { before.call(signal, info, context) } {
-        // The access is tried again and ends the process as it would have without us.
+    unsafe {
+        let sent = is_sent(info);
+        if before.call(signal, info, context) || (sent && before.is_ignored()) {
+            return;
+        }
+        // The access is tried again, or the signal comes again, and ends the process as it would have without us.
         let _ = signal::set_action(SEGV, &before);
+        if sent {
+            signal::send_again(signal, info);
+        }
     }
 }
 

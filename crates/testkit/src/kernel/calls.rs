@@ -37,6 +37,7 @@ calls! {
     GETTID SYS_gettid ENOSYS;
     FUTEX SYS_futex ENOSYS;
     TGKILL SYS_tgkill EAGAIN;
+    RT_TGSIGQUEUEINFO SYS_rt_tgsigqueueinfo EPERM;
     OPENAT SYS_openat EMFILE;
     READLINKAT SYS_readlinkat ENOENT;
     PRLIMIT64 SYS_prlimit64 EPERM;
