@@ -7,6 +7,16 @@ pub const fn retained_limit(live: usize, floor: usize, share: usize) -> usize {
     if part > floor { part } else { floor }
 }
 
+/// Whether a heap of `used` bytes in runs, of which `live` are out and `tails` will never be touched, is worth huge pages: large enough
+/// that the half of one that is not used, on average, is a thirty-second of it; mostly in use, so that what it takes next will be; and with
+/// no more at the ends of large objects, which a huge page would back too.
+pub const fn is_dense(live: usize, tails: usize, used: usize) -> bool {
+    used >= DENSE_LEAST && live >= used / 2 && tails <= used / 32
+}
+
+/// See [`is_dense`].
+const DENSE_LEAST: usize = 32 << 20;
+
 /// Bytes of free memory that the support thread leaves alone, whatever demand says.
 pub const SETTLED: usize = 512 << 10;
 
@@ -173,6 +183,17 @@ mod tests {
             assert!(share == LEAST_SHARE || share * threads <= sum / 32);
             assert!(share.is_power_of_two());
         }
+    }
+
+    #[test]
+    fn huge_pages_are_for_large_heaps_in_use() {
+        assert!(!is_dense(24 << 20, 0, 24 << 20), "small");
+        assert!(is_dense(20 << 20, 1 << 20, 32 << 20));
+        assert!(!is_dense(100 << 20, 0, 300 << 20), "mostly free");
+        assert!(
+            !is_dense(28 << 20, 3 << 20, 32 << 20),
+            "ends of large objects"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use crate::guard::fenced::{self, Fenced};
 use crate::guard::sampled::{self, Sampled};
 use crate::guard::{self, Objects};
-use crate::out::LARGE as BYTES;
+use crate::out::{LARGE as BYTES, LARGE_RUNS};
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
 use crate::space::{self};
@@ -33,6 +33,20 @@ static MADE: AtomicU64 = AtomicU64::new(0);
 /// Bytes and number of live large objects, and how many were ever made.
 pub fn stats() -> (usize, usize, u64) {
     (BYTES.load(Relaxed), COUNT.load(Relaxed), MADE.load(Relaxed))
+}
+
+/// One object of `bytes` bytes in a run of `units` units lives.
+fn count(bytes: usize, units: usize) {
+    BYTES.fetch_add(bytes, Relaxed);
+    LARGE_RUNS.fetch_add(units * UNIT, Relaxed);
+    COUNT.fetch_add(1, Relaxed);
+}
+
+/// One of `pages` pages does not any more.
+fn uncount(pages: usize, guarded: bool) {
+    BYTES.fetch_sub(pages * PAGE, Relaxed);
+    LARGE_RUNS.fetch_sub(run_units(pages, guarded) * UNIT, Relaxed);
+    COUNT.fetch_sub(1, Relaxed);
 }
 
 /// An object of `size` bytes at a multiple of `align` (a power of two); null when memory is out.
@@ -104,6 +118,7 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     if run.clean {
         pages::purge::asked_again(bytes);
     }
+    pages::huge::large_begins(&run, bytes);
     if zeroed && !run.clean {
         // SAFETY: the run is ours and at least `bytes` long.
         unsafe { p.write_bytes(0, bytes) };
@@ -116,8 +131,7 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
             guarded,
         },
     );
-    BYTES.fetch_add(bytes, Relaxed);
-    COUNT.fetch_add(1, Relaxed);
+    count(bytes, run_units(bytes / PAGE, guarded));
     MADE.fetch_add(1, Relaxed);
     space::narrow(p, bytes)
 }
@@ -170,12 +184,12 @@ pub fn free(unit: usize, pages: usize, guarded: bool) -> bool {
     let Some(moved) = entry::take_large(unit, pages, guarded) else {
         return false;
     };
-    BYTES.fetch_sub(pages * PAGE, Relaxed);
-    COUNT.fetch_sub(1, Relaxed);
+    uncount(pages, guarded);
     let Some(run) = unguarded(unit, pages, guarded) else {
         return true;
     };
     if !moved {
+        pages::huge::large_ends(unit, pages * PAGE);
         pages::give(run);
     } else if give_renewed(run) {
         MOVED.fetch_sub(1, Relaxed);
@@ -236,6 +250,7 @@ pub fn resize(unit: usize, pages: usize, guarded: bool, size: usize) -> bool {
             clean: false,
         }
     });
+    let old_guarded = guarded;
     let guarded = guarded && put_guard(&mut run, bytes);
     entry::store(
         unit,
@@ -244,7 +259,8 @@ pub fn resize(unit: usize, pages: usize, guarded: bool, size: usize) -> bool {
             guarded,
         },
     );
-    BYTES.fetch_add(bytes.wrapping_sub(pages * PAGE), Relaxed);
+    uncount(pages, old_guarded);
+    count(bytes, run_units(bytes / PAGE, guarded));
     if moved {
         entry::mark_moved(unit);
     }
@@ -293,8 +309,7 @@ pub fn move_pages(from: *mut u8, unit: usize, pages: usize, guarded: bool, size:
         entry::mark_moved(u);
     }
     if let Some(moved) = entry::take_large(unit, pages, guarded) {
-        BYTES.fetch_sub(old, Relaxed);
-        COUNT.fetch_sub(1, Relaxed);
+        uncount(pages, guarded);
         // Its pages are gone, but its mapping is another than its neighbours'.
         let joined = unguarded(unit, pages, guarded).is_none_or(give_renewed);
         // Its own count, or none: it was never moved.
@@ -314,8 +329,7 @@ fn forget(p: *mut u8) {
         && let Kind::Large { pages, guarded } = entry::load(u)
         && entry::take_large(u, pages, guarded).is_some()
     {
-        BYTES.fetch_sub(pages * PAGE, Relaxed);
-        COUNT.fetch_sub(1, Relaxed);
+        uncount(pages, guarded);
     }
 }
 

@@ -37,8 +37,8 @@ pub struct Shared {
     on_dirty: AtomicBool,
     /// Belongs to an arena (gaps between arenas do not).
     known: AtomicBool,
-    /// The kernel backs it by no huge page: pages were given back in part ([`super::huge`]).
-    pub sparse: AtomicBool,
+    /// Whether huge pages were asked for or forbidden ([`super::huge`]).
+    pub huge: AtomicU8,
 }
 
 /// The part under the lock.

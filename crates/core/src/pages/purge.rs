@@ -109,7 +109,7 @@ pub fn excess(target: usize, stamp: u32) -> usize {
 /// refuses.
 fn claimed(r: usize) -> Option<usize> {
     let g = shared(r);
-    if g.sparse.load(Relaxed)
+    if huge::is_sparse(r)
         && let Some(dirty) = g.word.claim_whole()
     {
         DIRTY.fetch_sub(dirty, Relaxed);

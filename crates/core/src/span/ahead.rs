@@ -51,6 +51,9 @@ pub fn back(c: Class, slab: &Slab, g: usize, fresh: u16) {
     if REFUSED.load(Relaxed) || config::get(Key::ahead) == 0 || crate::space::os_page() != PAGE {
         return;
     }
+    if slab.whole.load(Relaxed) != 0 {
+        return; // the first touch brings all of them
+    }
     let part = if shape(c).units > 1 { g } else { 0 };
     let Some(clean) = slab.clean.get(part) else {
         return;

@@ -10,6 +10,7 @@ use super::central;
 use super::claim::{Frozen, State};
 use super::owners;
 use super::slab::{Slab, shape};
+use crate::pages::huge;
 use crate::space::entry::{self, Kind};
 use crate::sync::{AtomicU32, Ordering::*};
 use aethalloc_base::class::Class;
@@ -114,6 +115,7 @@ fn of_slab(c: Class, slab: &'static Slab, held_group: Option<usize>) -> usize {
             // ORDERING: Acquire, pairs with Release in `bins::refill`.
             .unwrap_or_else(|| slab.reserved.load(Acquire))
     });
+    let was_whole = slab.whole.load(Relaxed) != 0;
     let mut bytes = 0;
     for part in 0..s.units {
         let groups = if s.units > 1 {
@@ -149,9 +151,13 @@ fn of_slab(c: Class, slab: &'static Slab, held_group: Option<usize>) -> usize {
         let os_page = crate::space::os_page();
         let free = whole_pages(!used & 0xffff, os_page);
         let mut empty = free & !whole_pages(free & clean.load(Relaxed) as u32, os_page);
+        let unit = slab.unit.load(Relaxed) as usize + part;
         if empty != 0 {
-            let unit = slab.unit.load(Relaxed) as usize + part;
-            crate::pages::huge::loosen(unit, 1);
+            huge::loosen(unit, 1);
+        }
+        if was_whole && !huge::is_whole(unit) {
+            // The huge page is split: what it brought and nobody touched goes too.
+            empty = free;
         }
         while empty != 0 {
             let first = empty.trailing_zeros();
@@ -168,6 +174,9 @@ fn of_slab(c: Class, slab: &'static Slab, held_group: Option<usize>) -> usize {
                 bytes += n as usize * PAGE;
             }
         }
+    }
+    if was_whole && !huge::is_whole(slab.unit.load(Relaxed) as usize) {
+        slab.whole.store(0, Relaxed);
     }
     bytes
 }

@@ -70,7 +70,8 @@ pub struct Slab {
     pub list: AtomicU32,
     /// Group where the last reservation was (holder, or slab's lock).
     pub cursor: AtomicU16,
-    _pad: AtomicU16,
+    /// 1: pages that are `clean` may be there nevertheless, by a huge page (its maker; then whoever froze the slab).
+    pub whole: AtomicU16,
     /// Common slabs: serial of the one thread that ever took blocks, 0 none, [`MIXED`] several. Under the slab's lock.
     pub taker: AtomicU32,
     /// OS pages of each unit that hold nothing: never touched since the unit was clean, or given back. Bits are cleared

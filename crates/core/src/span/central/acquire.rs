@@ -163,6 +163,11 @@ pub(super) fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> 
     for clean in &slab.clean {
         clean.store(if run.clean { u16::MAX } else { 0 }, Relaxed);
     }
+    if run.clean {
+        pages::huge::slab_begins(&run);
+    }
+    let whole = pages::huge::is_whole(run.first);
+    slab.whole.store(whole as u16, Relaxed);
     slab.unit.store(run.first as u32, Relaxed);
     slab.clear(c);
     of(c).slabs.fetch_add(1, Relaxed);
