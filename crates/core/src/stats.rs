@@ -209,7 +209,6 @@ fn append(path: &[u8], event: &str) {
     line.text(",\"group\":\"")
         .text(crate::support::pressure::known())
         .text("\"");
-    let counts = &crate::guard::COUNTS;
     line.text(",\"safety\":\"")
         .text(crate::guard::name())
         .text("\",\"guards\":\"")
@@ -219,17 +218,8 @@ fn append(path: &[u8], event: &str) {
             Means::Protect => "protect",
         })
         .text("\"");
-    for (name, v) in [
-        ("guarded", &counts.guarded),
-        ("tagged", &counts.tagged),
-        ("sampled", &counts.sampled),
-        ("quarantined", &counts.quarantined),
-        ("checked", &counts.checked),
-    ] {
-        line.text(",\"")
-            .text(name)
-            .text("\":")
-            .number(v.load(Relaxed));
+    for (name, v) in crate::guard::counts() {
+        line.text(",\"").text(name).text("\":").number(v);
     }
     line.text("}\n");
     process::write(fd, line.as_bytes());

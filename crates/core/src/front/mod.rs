@@ -4,6 +4,7 @@
 //! for x86_64, as instructions in the C face; both end in the slow paths of `small` and `large`.
 
 mod fast;
+mod hardened;
 pub mod large;
 mod later;
 pub mod small;
@@ -50,7 +51,7 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
         let Some(_inside) = Inside::enter(me()) else {
             return spare::allocate(size, align, false);
         };
-        let p = small::allocate_hardened(me(), size, align);
+        let p = hardened::allocate_slowly(me(), size, align);
         if !p.is_null() {
             return p;
         }

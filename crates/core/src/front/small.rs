@@ -1,9 +1,9 @@
 //! The slow paths of small sizes, and what a freed address turns out to be.
 
-use super::{large, later, spare};
+use super::{hardened, large, later, spare};
+use crate::foreign;
 use crate::guard::fenced::{self, Fenced};
 use crate::guard::hardened::Hardened;
-use crate::guard::hardened::magazine::Magazines;
 use crate::guard::sampled::{Record, Sampled};
 use crate::guard::{self, Objects, bare, pointer_bits};
 use crate::space::entry::{self, Kind};
@@ -16,15 +16,22 @@ use crate::thread::inside::Inside;
 use crate::thread::tls::Tls;
 use crate::thread::{cold, stock};
 use crate::violation::{self, Verb};
-use crate::{config, foreign};
 use aethalloc_base::class::{self, Class, SMALL_MAX};
-use aethalloc_base::options::Key;
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 use core::ptr::null_mut;
 
 /// What `malloc` does when the bin of the class is empty.
 #[inline(never)]
 pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
+    if guard::has_canaries() {
+        return hardened::allocate(size);
+    }
+    allocate_long(size)
+}
+
+/// As [`allocate_slow`], whatever the safety mode.
+#[inline(never)]
+pub fn allocate_long(size: usize) -> *mut u8 {
     let t = cache::me();
     let Some(inside) = Inside::enter(t) else {
         return spare::allocate(size, GRANULE, false);
@@ -36,7 +43,7 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
 #[inline]
 fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
     if guard::is_hardened() && Hardened::serves(size) {
-        return allocate_hardened(t, size, GRANULE);
+        return hardened::allocate_slowly(t, size, GRANULE);
     }
     // The few sizes whose canary has no room in the largest block are large too.
     if size > SMALL_MAX || guard::is_hardened() {
@@ -78,32 +85,6 @@ fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
     cold::alloc(cache, c)
 }
 
-/// A hardened object; null if no class serves it. Inside.
-pub fn allocate_hardened(t: Tls, size: usize, align: usize) -> *mut u8 {
-    if !crate::space::ready() {
-        return null_mut();
-    }
-    let p = with_magazines(t, |m| Hardened::allocate_from(m, size, align));
-    if !p.is_null()
-        && let Some(cache) = cache::current(t)
-    {
-        cache.count_taken(1, 0);
-    }
-    p
-}
-
-/// Runs `f` with what the calling thread has of hardened blocks, if it has. Inside.
-fn with_magazines<R>(t: Tls, f: impl FnOnce(Option<&mut Magazines>) -> R) -> R {
-    let Some(cache) = cache::current(t) else {
-        return f(None);
-    };
-    if config::get(Key::cache) == 0 {
-        return f(None);
-    }
-    // SAFETY: the calling thread's place; the borrow ends with `f`.
-    f(unsafe { Magazines::of(&mut cache.magazines) })
-}
-
 /// As [`bins::refill`]; the sampling learns how many allocations will pass before the next one.
 #[inline]
 fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
@@ -118,17 +99,36 @@ fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub extern "C" fn deallocate_sized_slow(ptr: *mut u8, size: usize) {
+    if guard::has_canaries() {
+        return hardened::deallocate_sized(ptr, size);
+    }
+    deallocate_sized_long(ptr, size);
+}
+
+/// As [`deallocate_sized_slow`], whatever the safety mode.
+#[cold]
+#[inline(never)]
+pub fn deallocate_sized_long(ptr: *mut u8, size: usize) {
     let p = ptr.addr();
     match lookup(bare(p)) {
-        Some((_, Kind::Hardened { slab, .. })) => end_hardened(p, slab, Some(size)),
+        Some((_, Kind::Hardened { slab, .. })) => hardened::end(p, slab, Some(size)),
         Some((_, Kind::Sampled { .. })) => end_or_later(p, Some(size)),
-        _ => deallocate_slow(ptr),
+        _ => deallocate_long(ptr),
     }
 }
 
 /// What `free` does when the address is not plainly a block that is out.
 #[inline(never)]
 pub extern "C" fn deallocate_slow(ptr: *mut u8) {
+    if guard::has_canaries() {
+        return hardened::deallocate(ptr);
+    }
+    deallocate_long(ptr);
+}
+
+/// As [`deallocate_slow`], whatever the safety mode.
+#[inline(never)]
+pub fn deallocate_long(ptr: *mut u8) {
     if ptr.is_null() {
         return;
     }
@@ -163,19 +163,9 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
             }
         }
         // As `end_or_later`, which would look the address up again.
-        Some((_, Kind::Hardened { slab, .. })) => end_hardened(p, slab, None),
+        Some((_, Kind::Hardened { slab, .. })) => hardened::end(p, slab, None),
         Some(_) => end_or_later(p, None),
     }
-}
-
-/// Ends the object at `p` in the slab `slab` of `guard::hardened`.
-fn end_hardened(p: usize, slab: usize, size: Option<usize>) {
-    let t = cache::me();
-    let Some(_inside) = Inside::enter(t) else {
-        return later::put(p);
-    };
-    later::settle(end_object);
-    with_magazines(t, |m| Hardened::deallocate_to(m, slab, p, size));
 }
 
 /// Ends the object at `p`, which is no block of a plain slab; `size`: what the caller says it is.
@@ -204,7 +194,7 @@ fn end(p: usize, size: Option<usize>) {
         Some((unit, Kind::Fenced { pages })) => Fenced::deallocate((unit, pages), p, size),
         Some((_, Kind::Sampled { record })) => Sampled::deallocate(record, p, size),
         Some((_, Kind::Hardened { slab, .. })) => {
-            with_magazines(cache::me(), |m| Hardened::deallocate_to(m, slab, p, size))
+            hardened::end_inside(cache::me(), p, slab, size);
         }
         Some((unit, _)) => nothing_here(Verb::Free, p, unit),
         None => {}

@@ -71,6 +71,12 @@ pub fn is_hardened() -> bool {
     config::profile().load(Relaxed) >= Profile::Hardened as u8
 }
 
+/// True if every small object has a canary.
+#[inline(always)]
+pub fn has_canaries() -> bool {
+    config::profile().load(Relaxed) == Profile::Hardened as u8
+}
+
 /// True if every object has a tag.
 #[inline]
 pub fn is_tagging() -> bool {
@@ -210,7 +216,7 @@ pub struct Counts {
     pub tagged: AtomicU64,
 }
 
-/// The process's counts.
+/// The process's counts, but for what threads that exist did to blocks ([`counts`]).
 pub static COUNTS: Counts = Counts {
     guarded: AtomicU64::new(0),
     sampled: AtomicU64::new(0),
@@ -250,27 +256,32 @@ fn last_look() {
     if config::get(Key::safety_summary) == 0 {
         return;
     }
-    let n = |c: &AtomicU64| c.load(Relaxed) as usize;
-    let line = Line::new().text("safety:").text(name()).text(": ");
-    if has_tags() {
-        line.decimal(n(&COUNTS.tagged))
-            .text(" tagged, ")
-            .decimal(n(&COUNTS.quarantined))
-            .text(" quarantined, ")
-            .decimal(n(&COUNTS.checked))
-            .text(" checked")
-            .print();
-        return;
+    let mut line = Line::new().text("safety:").text(name()).text(": ");
+    let shown: &[&str] = if has_tags() {
+        &["tagged", "quarantined", "checked"]
+    } else {
+        &["guarded", "sampled", "quarantined", "checked"]
+    };
+    let mut between = "";
+    for (name, n) in counts().iter().filter(|(name, _)| shown.contains(name)) {
+        line = line.text(between).decimal(*n as usize).text(" ").text(name);
+        between = ", ";
     }
-    line.decimal(n(&COUNTS.guarded))
-        .text(" guarded, ")
-        .decimal(n(&COUNTS.sampled))
-        .text(" sampled, ")
-        .decimal(n(&COUNTS.quarantined))
-        .text(" quarantined, ")
-        .decimal(n(&COUNTS.checked))
-        .text(" checked")
-        .print();
+    line.print();
+}
+
+/// What was done until now, each with its name.
+#[cold]
+pub fn counts() -> [(&'static str, u64); 5] {
+    let [checked, kept] = hardened::magazine::counts();
+    let n = |c: &AtomicU64| c.load(Relaxed);
+    [
+        ("guarded", n(&COUNTS.guarded)),
+        ("tagged", n(&COUNTS.tagged)),
+        ("sampled", n(&COUNTS.sampled)),
+        ("quarantined", n(&COUNTS.quarantined) + kept),
+        ("checked", n(&COUNTS.checked) + checked),
+    ]
 }
 
 /// Of the kinds here: bytes of live objects, and how many objects were made and ended, less those that `thread::cache` counts.
@@ -291,6 +302,8 @@ pub fn each_lock(mut f: impl FnMut(&Lock)) {
     f(config::lock());
     f(hardened::heap::making_lock());
     hardened::heap::each(|_, heap| f(&heap.lock));
+    hardened::depot::each_lock(&mut f);
+    f(hardened::magazine::lock());
     f(sampled::lock());
     f(fenced::lock());
     f(stack::lock());

@@ -134,11 +134,11 @@ fn state_with(tag: usize, state: u8) -> u8 {
 
 /// A block for `size` bytes at a multiple of `align`, at most a page; as `Hardened::allocate_from`.
 #[cold]
-pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
-    let Some(taken) = magazine::take(magazines, class::class_of_aligned(size.max(1), align)) else {
+pub fn allocate(magazines: Option<&Magazines>, size: usize, align: usize) -> *mut u8 {
+    let Some((slab, i)) = magazine::take(magazines, class::class_of_aligned(size.max(1), align))
+    else {
         return null_mut();
     };
-    let (slab, i) = (taken.slab(), taken.number());
     let state = slab.state(i);
     let tag = match tag_in(state.load(Relaxed)) {
         0 => tags::first(i, random(slab.block(i).addr())),
@@ -152,7 +152,7 @@ pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) ->
 
 /// Ends the object that `wild` points to, in the slab `slab`, or the process if that is none of its pointers.
 #[cold]
-pub fn deallocate(magazines: Option<&mut Magazines>, slab: &'static Slab, i: usize, wild: usize) {
+pub fn deallocate(magazines: Option<&Magazines>, slab: &'static Slab, i: usize, wild: usize) {
     let (block, state) = (slab.size(), slab.state(i));
     let tag = of(wild);
     check_block(slab, i, wild, Verb::Free);

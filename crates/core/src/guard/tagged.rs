@@ -105,11 +105,11 @@ pub fn granules(bytes: usize) -> usize {
 
 /// A block for `size` bytes at a multiple of `align`, at most a page; as `Hardened::allocate_from`.
 #[cold]
-pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) -> *mut u8 {
-    let Some(taken) = magazine::take(magazines, class::class_of_aligned(size.max(1), align)) else {
+pub fn allocate(magazines: Option<&Magazines>, size: usize, align: usize) -> *mut u8 {
+    let Some((slab, i)) = magazine::take(magazines, class::class_of_aligned(size.max(1), align))
+    else {
         return null_mut();
     };
-    let (slab, i) = (taken.slab(), taken.number());
     let (p, block, used) = (slab.block(i), slab.size(), granules(size));
     slab.state(i).store(BUSY, Relaxed);
     // SAFETY: the block is this call's until it is LIVE.
@@ -131,7 +131,7 @@ pub fn allocate(magazines: Option<&mut Magazines>, size: usize, align: usize) ->
 
 /// Ends the object that `wild` points to, in the slab `slab`, or the process if that is none of its pointers.
 #[cold]
-pub fn deallocate(magazines: Option<&mut Magazines>, slab: &'static Slab, i: usize, wild: usize) {
+pub fn deallocate(magazines: Option<&Magazines>, slab: &'static Slab, i: usize, wild: usize) {
     let (p, block, state) = (slab.block(i), slab.size(), slab.state(i));
     // SAFETY: a block of the slab.
     unsafe { check(p, block, wild, Verb::Free) };

@@ -27,7 +27,8 @@ const MOVED: u64 = 1 << 16;
 /// A large object with a guard behind it.
 const GUARDED: u64 = 1 << 17;
 const SAMPLED: u64 = 4 << 8;
-const HARDENED: u64 = 5 << 8;
+/// The lower half word of the entry of a slab of `guard::hardened`; its class follows.
+pub const HARDENED: u64 = 5 << 8;
 const FENCED: u64 = 6 << 8;
 /// Bytes of the map made writable at a time: 512 MiB of heap.
 const PIECE: usize = 64 << 10;

@@ -7,6 +7,7 @@
 //! The mask depends on the address and on a secret, so that one block's canary does not fit another. The filler is never zero, text or -1:
 //! such a byte written just behind the object always shows, another in at least 62 of 64 cases. A byte of the canary that changes its value always shows.
 
+use super::zero;
 use crate::config;
 use crate::sync::Ordering::*;
 
@@ -40,7 +41,7 @@ fn filler() -> u64 {
 fn mask(p: *mut u8) -> u64 {
     let [mask, multiplier, _] = config::secret();
     let v = (p.addr() as u64 ^ mask.load(Relaxed)).wrapping_mul(multiplier.load(Relaxed));
-    (v ^ v >> 31) & !0xff | filler() & 0xff
+    v & !0xff | filler() & 0xff
 }
 
 /// The canary of an object of `n` bytes, before it is masked: `n` three times.
@@ -84,6 +85,148 @@ pub unsafe fn write(p: *mut u8, block: usize, n: usize) {
     }
 }
 
+/// As [`write()`], in a block that is all zero: so nothing has to be read. For `fast`: no branch that depends on the object's size, as long as
+/// little of the block is filled.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub unsafe fn mark(p: *mut u8, block: usize, n: usize) {
+    let filler = filler();
+    let words = p.cast::<u64>();
+    let end = block - BYTES;
+    let (w, last) = (n / 8, end / 8);
+    // SAFETY: the caller's promise; what lands on the canary is overwritten by it.
+    unsafe {
+        if block <= CLOSE && end - n < 16 {
+            words.add(w).write(filler & !own_bytes(n));
+            words.add((w + 1).min(last)).write_volatile(filler);
+        } else if block > CLOSE && end - n < WINDOW {
+            window::fill(p.add(end), end - n, filler);
+        } else if w < last {
+            words.add(w).write(filler & !own_bytes(n));
+            for w in w + 1..last {
+                words.add(w).write_volatile(filler);
+            }
+        }
+        words.add(last).write(canary(n) ^ mask(p));
+    }
+}
+
+/// Classes to here are so close that at most 15 bytes are filled; more where an alignment was asked for.
+const CLOSE: usize = 256;
+/// Bytes before the canary that are filled and compared in one go.
+const WINDOW: usize = 32;
+
+#[cfg(target_arch = "x86_64")]
+mod window {
+    use super::WINDOW;
+    use core::arch::asm;
+
+    #[repr(C, align(64))]
+    struct Masks([u8; 2 * WINDOW]);
+    /// The mask of the last `n` of 32 bytes begins at `n`.
+    static MASKS: Masks = Masks({
+        let mut t = [0; 2 * WINDOW];
+        let mut i = WINDOW;
+        while i < 2 * WINDOW {
+            t[i] = 0xff;
+            i += 1;
+        }
+        t
+    });
+
+    /// Fills the last `n` bytes before `end`, of 32 that are zero.
+    ///
+    /// # Safety
+    /// They are the caller's; `n < WINDOW`.
+    #[inline(always)]
+    pub unsafe fn fill(end: *mut u8, n: usize, filler: u64) {
+        // SAFETY: the caller's promise; the masks are twice as long.
+        unsafe {
+            asm!(
+                "movq {f}, {filler}",
+                "punpcklqdq {f}, {f}",
+                "movdqu {x}, xmmword ptr [{masks}]",
+                "movdqu {y}, xmmword ptr [{masks} + 16]",
+                "pand {x}, {f}",
+                "pand {y}, {f}",
+                "movdqu xmmword ptr [{end} - 32], {x}",
+                "movdqu xmmword ptr [{end} - 16], {y}",
+                filler = in(reg) filler,
+                masks = in(reg) MASKS.0.as_ptr().add(n),
+                end = in(reg) end,
+                f = out(xmm_reg) _,
+                x = out(xmm_reg) _,
+                y = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Whether the last `n` bytes before `end` are filler.
+    ///
+    /// # Safety
+    /// 32 bytes before it are readable; `n < WINDOW`.
+    #[inline(always)]
+    pub unsafe fn is_filled(end: *mut u8, n: usize, filler: u64) -> bool {
+        let all: u32;
+        // SAFETY: the caller's promise. In assembly because somebody may write there, though nobody should.
+        unsafe {
+            asm!(
+                "movq {f}, {filler}",
+                "punpcklqdq {f}, {f}",
+                "movdqu {x}, xmmword ptr [{end} - 32]",
+                "movdqu {y}, xmmword ptr [{end} - 16]",
+                "pxor {x}, {f}",
+                "pxor {y}, {f}",
+                "movdqu {f}, xmmword ptr [{masks}]",
+                "pand {x}, {f}",
+                "movdqu {f}, xmmword ptr [{masks} + 16]",
+                "pand {y}, {f}",
+                "por {x}, {y}",
+                "pxor {y}, {y}",
+                "pcmpeqb {x}, {y}",
+                "pmovmskb {all:e}, {x}",
+                filler = in(reg) filler,
+                masks = in(reg) MASKS.0.as_ptr().add(n),
+                end = in(reg) end,
+                f = out(xmm_reg) _,
+                x = out(xmm_reg) _,
+                y = out(xmm_reg) _,
+                all = out(reg) all,
+                options(nostack, readonly),
+            );
+        }
+        all == 0xffff
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod window {
+    /// Fills the last `n` bytes before `end`.
+    ///
+    /// # Safety
+    /// They are the caller's.
+    #[inline(always)]
+    pub unsafe fn fill(end: *mut u8, n: usize, filler: u64) {
+        for at in 1..=n {
+            // SAFETY: the caller's promise.
+            unsafe { end.sub(at).write_volatile(filler as u8) };
+        }
+    }
+
+    /// Whether the last `n` bytes before `end` are filler.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    pub unsafe fn is_filled(end: *mut u8, n: usize, filler: u64) -> bool {
+        // SAFETY: the caller's promise.
+        (1..=n).all(|at| unsafe { end.sub(at).read_volatile() } == filler as u8)
+    }
+}
+
 /// What was changed behind an object, as far as that can be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Damage {
@@ -99,22 +242,45 @@ pub struct Damage {
 /// A block of `block` bytes that [`write()`] marked lies at `p`.
 #[inline]
 pub unsafe fn check(p: *mut u8, block: usize) -> Result<usize, Damage> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        intact(p, block).ok_or_else(|| damage(p, block, place(p, block).read_volatile() ^ mask(p)))
+    }
+}
+
+/// As [`check`], without a call and without telling what was changed: for `fast`.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub unsafe fn intact(p: *mut u8, block: usize) -> Option<usize> {
     // SAFETY: the caller's promise, for all calls here.
     unsafe {
         let found = place(p, block).read_volatile() ^ mask(p);
         let n = (found >> 8 & 0xffff) as usize;
         if found != canary(n) || n > block - BYTES {
-            return Err(damage(p, block, found));
+            return None;
         }
         let (filler, words) = (filler(), p.cast::<u64>());
-        let mut foreign = !own_bytes(n);
-        for w in n / 8..(block - BYTES) / 8 {
-            if (words.add(w).read_volatile() ^ filler) & foreign != 0 {
-                return Err(damage(p, block, found));
-            }
-            foreign = u64::MAX;
+        let end = block - BYTES;
+        let (w, last) = (n / 8, end / 8);
+        let differs = |w: usize| words.add(w).read_volatile() ^ filler;
+        let all_well = if block <= CLOSE && end - n < 16 {
+            // Where it is the canary that is read, nothing of it counts.
+            let (first, second) = (
+                if w < last { !own_bytes(n) } else { 0 },
+                if w + 1 < last { u64::MAX } else { 0 },
+            );
+            differs(w) & first | differs((w + 1).min(last)) & second == 0
+        } else if block > CLOSE && end - n < WINDOW {
+            window::is_filled(p.add(end), end - n, filler)
+        } else {
+            w == last || differs(w) & !own_bytes(n) == 0 && (w + 1..last).all(|w| differs(w) == 0)
+        };
+        if !all_well {
+            return None;
         }
-        Ok(n)
+        Some(n)
     }
 }
 
@@ -155,105 +321,54 @@ unsafe fn damage(p: *mut u8, block: usize, found: u64) -> Damage {
 ///
 /// # Safety
 /// A block of `block` bytes, a multiple of 16, at a multiple of 16, lies at `p`.
+#[inline]
 pub unsafe fn first_used(p: *mut u8, block: usize) -> Option<usize> {
-    let (words, end) = (p.cast::<u64>(), block / 8);
-    // SAFETY: inside the block.
-    let mut w = unsafe { zero_words(words, end) };
-    // SAFETY: inside the block, for all words here.
-    let word = |w: usize| unsafe { words.add(w).read_volatile() };
-    while w < end {
-        let (low, high) = (word(w), word(w + 1));
-        if low | high != 0 {
-            let (w, found) = if low != 0 { (w, low) } else { (w + 1, high) };
-            return Some(w * 8 + found.trailing_zeros() as usize / 8);
-        }
-        w += 2;
-    }
-    None
-}
-
-/// How many of the `end` words at `words` are zero from the first on, rounded down to a multiple of eight.
-///
-/// # Safety
-/// Readable; `words` is a multiple of 16.
-#[inline]
-unsafe fn zero_words(words: *mut u64, end: usize) -> usize {
-    let mut w = 0;
-    while w + 8 <= end {
-        // SAFETY: the caller's promise.
-        let at = unsafe { words.add(w) };
-        #[cfg(target_arch = "x86_64")]
-        let any = {
-            let any: u32;
-            // SAFETY: reads 64 bytes. In assembly because somebody may write there, though nobody should.
-            unsafe {
-                core::arch::asm!(
-                    "movdqa {x}, xmmword ptr [{at}]",
-                    "por {x}, xmmword ptr [{at} + 16]",
-                    "por {x}, xmmword ptr [{at} + 32]",
-                    "por {x}, xmmword ptr [{at} + 48]",
-                    "pxor {y}, {y}",
-                    "pcmpeqb {x}, {y}",
-                    "pmovmskb {any:e}, {x}",
-                    at = in(reg) at,
-                    x = out(xmm_reg) _,
-                    y = out(xmm_reg) _,
-                    any = out(reg) any,
-                    options(nostack, readonly, preserves_flags),
-                );
-            }
-            any != 0xffff
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        // SAFETY: as above.
-        let any = (0..8).fold(0, |or, n| or | unsafe { at.add(n).read_volatile() }) != 0;
-        if any {
-            break;
-        }
-        w += 8;
-    }
-    w
-}
-
-/// Makes a block of `block` bytes zero.
-///
-/// # Safety
-/// As [`first_used`]; the block is the caller's.
-#[inline]
-pub unsafe fn clear(p: *mut u8, block: usize) {
     // SAFETY: the caller's promise.
-    unsafe {
-        if block > 128 {
-            return p.write_bytes(0, block);
-        }
-        clear_few(p, block);
+    if unsafe { zero::is_zero(p, block) } {
+        return None;
     }
+    // SAFETY: inside the block.
+    let byte = |at: usize| unsafe { p.add(at).read_volatile() };
+    (0..block).find(|at| byte(*at) != 0)
 }
 
-/// As [`clear`], by a few stores that the compiler does not make a call of.
-///
-/// # Safety
-/// As [`first_used`]; the block is the caller's.
-#[inline]
-unsafe fn clear_few(p: *mut u8, block: usize) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: writes 16 bytes at a time into the block, which is 16 bytes or more.
-    unsafe {
-        core::arch::asm!(
-            "pxor {z}, {z}",
-            "2:",
-            "movdqa xmmword ptr [{p} + {n} - 16], {z}",
-            "sub {n}, 16",
-            "jnz 2b",
-            p = in(reg) p,
-            n = inout(reg) block => _,
-            z = out(xmm_reg) _,
-            options(nostack),
-        );
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    for w in 0..block / 8 {
-        // SAFETY: inside the block.
-        unsafe { p.cast::<u64>().add(w).write_volatile(0) };
+#[cfg(test)]
+mod tests {
+    use super::{BYTES, check, intact, mark, start, write};
+
+    #[repr(align(16))]
+    struct Place([u8; 1536]);
+
+    /// Whatever the size, both ways to mark an object's end leave the same bytes, and each changed byte behind it is found and named.
+    #[test]
+    fn each_byte_behind_an_object_counts() {
+        start();
+        let (mut one, mut other) = (Place([0; 1536]), Place([0; 1536]));
+        for block in [16, 32, 48, 256, 288, 1024, 1152] {
+            let p = one.0.as_mut_ptr();
+            for n in (0..=block - BYTES).rev().take(200) {
+                // SAFETY: blocks in places of this test's.
+                unsafe {
+                    p.write_bytes(0, block);
+                    mark(p, block, n);
+                    other.0[..block].copy_from_slice(&one.0[..block]);
+                    write(p, block, n);
+                    assert_eq!(one.0[..block], other.0[..block], "{n} of {block}");
+                    assert!(one.0[..n].iter().all(|b| *b == 0));
+                    assert_eq!(intact(p, block), Some(n), "{n} of {block}");
+                    for at in n..block {
+                        let was = p.add(at).read();
+                        p.add(at).write(was ^ 0x10);
+                        assert_eq!(intact(p, block), None, "{n} of {block}: byte {at}");
+                        let found = check(p, block).expect_err("damage");
+                        assert!(found.at <= at, "{n} of {block}: byte {at}: {found:?}");
+                        p.add(at).write(was);
+                    }
+                    // What the program writes into the object is its own.
+                    p.write_bytes(0xa5, n);
+                    assert_eq!(intact(p, block), Some(n), "{n} of {block}");
+                }
+            }
+        }
     }
 }

@@ -10,12 +10,13 @@
 //! The heap's lock guards lists, bits and counts (`slab`).
 
 use super::super::{COUNTS, count, is_tagging, pages, tagged};
-use super::slab::{Block, HEAD, POOLS, Slab, per_unit, size, words};
+use super::slab::{Block, HEAD, POOLS, Slab, per_unit, size, states_at, words};
 use crate::config;
 use crate::pages::{Run, give, take};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use crate::violation;
 use aethalloc_base::class::{self, Class};
 use aethalloc_base::options::Key;
 use aethalloc_base::units::UNIT;
@@ -34,7 +35,7 @@ pub struct Heap {
     random: AtomicU64,
     partial: AtomicPtr<Slab>,
     /// Quarantine of blocks freed by callers without magazines, a ring; under the lock.
-    kept: [AtomicU64; KEPT],
+    kept: [AtomicUsize; KEPT],
     /// Its next place, and how many are used.
     kept_at: AtomicU32,
     kept_used: AtomicU32,
@@ -123,15 +124,14 @@ impl Heap {
         loop {
             {
                 let _held = self.lock.take();
-                while let Some(slot) = into.get_mut(n) {
+                while n < into.len() {
                     let p = self.partial.load(Relaxed);
                     if p.is_null() {
                         break;
                     }
                     // SAFETY: a listed slab lives while the lock is held.
                     let slab = unsafe { &*p };
-                    *slot = Block::new(slab, self.choose(c, slab));
-                    n += 1;
+                    n += self.choose(c, slab, into.get_mut(n..).unwrap_or(&mut []));
                 }
             }
             if n > 0 || into.is_empty() {
@@ -145,16 +145,22 @@ impl Heap {
         }
     }
 
-    /// Takes a random block of a slab that has one; under the lock.
-    #[cold]
-    fn choose(&self, c: Class, slab: &'static Slab) -> usize {
+    /// Fills `into`, not empty, with blocks of a slab that has some, from a random one on among the 64 of a random word of its bits;
+    /// how many. Under the lock.
+    #[inline]
+    fn choose(&self, c: Class, slab: &'static Slab, into: &mut [Block]) -> usize {
         let (limit, opened) = (slab.limit.load(Relaxed), slab.opened.load(Relaxed));
         let chunk = (space::os_page() / size(c)).max(4) as u32;
         // Opening early keeps the choice wide.
         if slab.free.load(Relaxed) <= chunk / 2 && opened < limit {
             let to = (opened + chunk).min(limit);
-            for i in opened as usize..to as usize {
-                slab.word(i / 64).fetch_or(1 << (i % 64), Relaxed);
+            let (mut i, end) = (opened as usize, to as usize);
+            while i < end {
+                let n = (64 - i % 64).min(end - i);
+                let word = slab.word(i / 64);
+                let more = u64::MAX >> (64 - n) << (i % 64);
+                word.store(word.load(Relaxed) | more, Relaxed);
+                i += n;
             }
             slab.opened.store(to, Relaxed);
             slab.free.fetch_add(to - opened, Relaxed);
@@ -166,20 +172,37 @@ impl Heap {
             w = if w + 1 == words { 0 } else { w + 1 };
         }
         let turn = r as u32 % 64;
-        let bits = slab.word(w).load(Relaxed);
-        let b = (bits.rotate_right(turn).trailing_zeros() + turn) % 64;
-        slab.word(w).store(bits & !(1 << b), Relaxed);
-        slab.free.fetch_sub(1, Relaxed);
-        if slab.free.load(Relaxed) == 0 && slab.opened() as u32 == limit {
+        let (start, size) = (slab.start().addr(), slab.size());
+        let mut bits = slab.word(w).load(Relaxed).rotate_right(turn);
+        let mut n = 0;
+        for slot in into {
+            let b = bits.trailing_zeros();
+            if b == 64 {
+                break;
+            }
+            bits &= bits - 1;
+            *slot = Block(start + (w * 64 + (b + turn) as usize % 64) * size);
+            n += 1;
+        }
+        slab.word(w).store(bits.rotate_left(turn), Relaxed);
+        let free = slab.free.load(Relaxed) - n as u32;
+        slab.free.store(free, Relaxed);
+        if free == 0 && slab.opened() as u32 == limit {
             self.unlink(slab);
         }
-        w * 64 + b as usize
+        n
     }
 
     /// Puts a free block back into its slab; the slab, unlisted, if that is empty now. Under the lock.
     #[cold]
     fn put(&self, slab: &'static Slab, i: usize) -> Option<&'static Slab> {
-        slab.word(i / 64).fetch_or(1 << (i % 64), Relaxed);
+        let (word, bit) = (slab.word(i / 64), 1 << (i % 64));
+        let bits = word.load(Relaxed);
+        if bits & bit != 0 {
+            // Two threads freed it at the same instant.
+            violation::double_free(slab.block(i).addr(), slab.size());
+        }
+        word.store(bits | bit, Relaxed);
         let free = slab.free.load(Relaxed) + 1;
         slab.free.store(free, Relaxed);
         if slab.listed.load(Relaxed) == 0 {
@@ -274,7 +297,7 @@ impl Heap {
         slab.class.store(c as u32, Relaxed);
         slab.limit.store((room / size(c)) as u32, Relaxed);
         slab.guarded.store(guarded as u8, Relaxed);
-        slab.states.store((HEAD + words(c) * 8) as u16, Relaxed);
+        slab.states.store(states_at(c) as u16, Relaxed);
         slab.size.store(size(c) as u32, Relaxed);
         entry::store(
             run.first,
@@ -287,12 +310,17 @@ impl Heap {
     }
 }
 
-/// Keeps a free block from reuse for a while, for a caller without magazines.
+/// Keeps a free block of a slab of class `c` from reuse for a while, for a caller without magazines.
 #[cold]
-pub fn keep(block: Block) {
+pub fn keep(c: Class, block: Block) {
     count(&COUNTS.quarantined);
-    let (heap, size) = (block.slab().heap(), block.slab().size());
-    let room = config::get(Key::quarantine).checked_div(size).unwrap_or(0);
+    let Some((slab, _)) = block.place() else {
+        return;
+    };
+    let heap = slab.heap();
+    let room = config::get(Key::quarantine)
+        .checked_div(size(c))
+        .unwrap_or(0);
     let room = room.clamp(1, KEPT) as u32;
     let oldest = {
         let _held = heap.lock.take();
@@ -316,16 +344,20 @@ pub fn keep(block: Block) {
 /// Puts free blocks back into their slabs.
 #[cold]
 pub fn put(blocks: &[Block]) {
-    let mut rest = blocks.iter().peekable();
-    while let Some(first) = rest.peek() {
-        let heap = first.slab().heap();
+    let mut rest = blocks.iter().filter_map(|b| b.place());
+    let mut next = rest.next();
+    while let Some((slab, i)) = next {
+        let heap = slab.heap();
+        let (mut slab, mut i) = (slab, i);
         let mut empty = None;
         {
             let _held = heap.lock.take();
-            while let Some(block) = rest.next_if(|b| core::ptr::eq(b.slab().heap(), heap)) {
-                empty = heap.put(block.slab(), block.number());
-                if empty.is_some() {
-                    break;
+            while empty.is_none() {
+                empty = heap.put(slab, i);
+                next = rest.next();
+                match next {
+                    Some(other) if core::ptr::eq(other.0.heap(), heap) => (slab, i) = other,
+                    _ => break,
                 }
             }
         }

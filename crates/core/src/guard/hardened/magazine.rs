@@ -5,36 +5,37 @@
 //!                 ^ |                                            |
 //!          refill | | too many: half of them                     | the thread ends: all
 //!                 | v                                            v
-//!              slabs of the class (`heap`, under its lock)
+//!              others' (`depot`), slabs of the class (`heap`, under its lock)
 //! ```
 //! A magazine is made when a thread first uses the class: 2 KiB.
 //!
 //! # Who may touch which field when
 //! The thread itself, inside a slow path (`Cache::busy`); in a fork's child whoever ends the threads that do not exist there. The
+//! counts are read by others, and the links belong to the list's lock. The
 //! blocks' states stay NEW or FREED until they are handed out, so that a second free and the sweep see what they are.
 //!
-//! Cost: no lock and no locked instruction, but every eighth time or so one lock for some twelve blocks.
+//! Cost: no lock and no locked instruction, but one lock for some sixteen blocks where a thread does not reuse what it freed.
 
+use super::depot;
 use super::heap;
-use super::slab::{self, Block};
-use crate::guard::COUNTS;
+use super::slab::{self, Block, Slab, states_at};
+use crate::guard::{COUNTS, has_tags};
 use crate::space::pool;
-use crate::sync::{AtomicU64, Ordering::*};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering::*};
 use crate::{bell, config};
 use aethalloc_base::class::{self, Class};
 use aethalloc_base::options::Key;
+use aethalloc_sys::lock::Lock;
+use core::ptr::null_mut;
 
 /// Blocks that may be ready.
-const READY: usize = 24;
+pub(super) const READY: usize = 32;
 /// Blocks that the quarantine holds at most.
-const RING: usize = 224;
+pub(super) const RING: usize = 216;
 /// Bytes of blocks that may be ready, but for two blocks.
 const READY_BYTES: usize = 32 << 10;
-/// Checks counted before the process's counts learn of them, from the `EXACT`th on: a small program's counts are exact.
-const UNSETTLED: u64 = 64;
-const EXACT: u64 = 1024;
 
-/// How often counts were told.
+/// How often threads had something to do beyond their magazines.
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// A number that changes while threads use hardened blocks.
@@ -42,72 +43,159 @@ pub fn ticks() -> u64 {
     TICKS.load(Relaxed)
 }
 
+/// Threads use blocks: the support thread, which sweeps, is told.
+#[cold]
+pub(super) fn tick() {
+    TICKS.fetch_add(1, Relaxed);
+    bell::ring();
+}
+
 /// One class's.
 #[repr(C)]
-struct Magazine {
+pub(super) struct Magazine {
     /// Zero: shares its pool with descriptors whose first word is a claim.
     _no_claim: u64,
     random: u64,
     /// Blocks in `ready`, and how many may be.
-    count: u32,
-    most: u32,
-    /// Blocks in `ring`, its next place, and how many places are used.
-    used: u32,
-    at: u32,
-    room: u32,
-    _pad: u32,
-    ready: [Block; READY],
-    ring: [Block; RING],
+    pub(super) count: u32,
+    pub(super) most: u32,
+    /// The next place of `ring`, and how many places are used.
+    pub(super) at: u32,
+    pub(super) room: u32,
+    /// Of the class: bytes of a block, its reciprocal, where state bytes begin in what describes a slab.
+    pub(super) size: u32,
+    pub(super) reciprocal: u32,
+    pub(super) states: u32,
+    pub(super) class: u32,
+    _pad: [u32; 4],
+    pub(super) ready: [Block; READY],
+    /// [`Block::NONE`] where nothing was put yet.
+    pub(super) ring: [Block; RING],
 }
 const MAGAZINE: usize = pool::pool_for(size_of::<Magazine>());
+const _: () = assert!(size_of::<Magazine>() == 2048);
 
 /// A thread's.
 #[repr(C)]
 pub struct Magazines {
     _no_claim: u64,
-    checked: u64,
-    quarantined: u64,
-    /// Checks since the start.
-    total: u64,
-    classes: [*mut Magazine; class::COUNT],
+    /// All that exist, under the lock of [`ALL`].
+    next: AtomicPtr<Magazines>,
+    prev: AtomicPtr<Magazines>,
+    /// Blocks handed out and kept: written by the thread only.
+    taken: AtomicU64,
+    kept: AtomicU64,
+    classes: [AtomicPtr<Magazine>; class::COUNT],
 }
 const POOL: usize = pool::pool_for(size_of::<Magazines>());
 
+/// The magazines of all threads.
+struct All {
+    lock: Lock,
+    first: AtomicPtr<Magazines>,
+}
+static ALL: All = All {
+    lock: Lock::new(),
+    first: AtomicPtr::new(null_mut()),
+};
+
+/// The lock of the list of all magazines.
+pub fn lock() -> &'static Lock {
+    &ALL.lock
+}
+
 impl Magazine {
     /// A number below `n`, at random.
+    #[inline(always)]
     fn below(&mut self, n: u32) -> usize {
-        let mut v = self.random;
-        v ^= v << 13;
-        v ^= v >> 7;
-        v ^= v << 17;
-        self.random = v;
-        (((v & 0xffff_ffff) * n as u64) >> 32) as usize
+        // The upper half of such a number is as good as this needs.
+        self.random = self
+            .random
+            .wrapping_mul(0x5851_f42d)
+            .wrapping_add(0x1405_7b7f);
+        (((self.random >> 32) * n as u64) >> 32) as usize
     }
 
     /// Takes a random one of the ready blocks.
-    fn pop(&mut self) -> Option<Block> {
+    #[inline(always)]
+    pub(super) fn pop(&mut self) -> Option<Block> {
         let n = self.count;
-        let at = self.below(n);
-        let last = *self.ready.get((n as usize).wrapping_sub(1))?;
-        self.count = n - 1;
-        let slot = self.ready.get_mut(at)?;
-        Some(core::mem::replace(slot, last))
-    }
-
-    /// Puts `block` into the quarantine; the one that waited longest, if there are too many.
-    fn swap(&mut self, block: Block) -> Option<Block> {
-        let slot = self.ring.get_mut(self.at as usize)?;
-        let oldest = core::mem::replace(slot, block);
-        self.at = if self.at + 1 >= self.room {
-            0
-        } else {
-            self.at + 1
-        };
-        if self.used < self.room {
-            self.used += 1;
+        if n == 0 {
             return None;
         }
-        Some(oldest)
+        let at = self.below(n);
+        self.count = n - 1;
+        // SAFETY: `at < n`, which is at most `READY`.
+        unsafe {
+            let last = *self.ready.get_unchecked(n as usize - 1);
+            Some(core::mem::replace(self.ready.get_unchecked_mut(at), last))
+        }
+    }
+
+    /// Puts `block` into the quarantine; the one that waited longest, if there are too many: to be made [`Magazine::ready`].
+    #[inline(always)]
+    pub(super) fn swap(&mut self, block: Block) -> Option<Block> {
+        let at = self.at;
+        // SAFETY: below `room`, which is at most `RING`.
+        let slot = unsafe { self.ring.get_unchecked_mut(at as usize) };
+        let oldest = core::mem::replace(slot, block);
+        self.at = at + 1;
+        if self.at >= self.room {
+            self.at = 0;
+            tick();
+        }
+        (oldest != Block::NONE).then_some(oldest)
+    }
+
+    /// Whether [`Magazine::swap`] and [`Magazine::make_ready`] have nothing else to do than that.
+    #[inline(always)]
+    pub(super) fn is_quick(&self) -> bool {
+        self.at + 1 < self.room && self.count < self.most
+    }
+
+    /// A block that waited long enough may be handed out.
+    #[inline(always)]
+    pub(super) fn make_ready(&mut self, block: Block) {
+        if self.count >= self.most {
+            self.put_half();
+        }
+        let n = self.count;
+        prefetch(block.0, self.size as usize);
+        // SAFETY: below `most`, which is at most `READY`.
+        unsafe { *self.ready.get_unchecked_mut(n as usize) = block };
+        self.count = n + 1;
+    }
+
+    /// Gives half of the ready blocks to others.
+    #[cold]
+    #[inline(never)]
+    fn put_half(&mut self) {
+        tick();
+        let half = self.most / 2;
+        if let Some(rest) = self.ready.get(half as usize..self.count as usize) {
+            let left = depot::put(self.class as usize, rest);
+            heap::put(rest.get(..left).unwrap_or(&[]));
+        }
+        self.count = half;
+    }
+
+    /// Gets ready blocks, of which there are none.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refill(&mut self) {
+        tick();
+        let c = self.class as usize;
+        let n = (self.most / 2) as usize;
+        let Some(into) = self.ready.get_mut(..n) else {
+            return;
+        };
+        let mut n = depot::take(c, into);
+        if n == 0
+            && let Some(heap) = heap::of(c)
+        {
+            n = heap.take(c, into);
+        }
+        self.count = n as u32;
     }
 }
 
@@ -116,76 +204,75 @@ impl Magazines {
     ///
     /// # Safety
     /// `place` is the calling thread's, and holds null or what an earlier call left there; the borrow ends before the slow path does.
-    pub unsafe fn of<'a>(place: &mut *mut Magazines) -> Option<&'a mut Magazines> {
+    pub unsafe fn of<'a>(place: &mut *mut Magazines) -> Option<&'a Magazines> {
         if place.is_null() {
-            *place = make(POOL, size_of::<Magazines>())?.cast();
+            *place = begin()?;
         }
         // SAFETY: made above: all-zero is an empty set.
-        Some(unsafe { &mut **place })
+        Some(unsafe { &**place })
     }
 
-    fn of_class(&mut self, c: Class) -> Option<&mut Magazine> {
-        let slot = self.classes.get_mut(c)?;
-        if slot.is_null() {
-            *slot = new_magazine(c)?;
+    /// The magazine of class `c`, null before its first use.
+    #[inline(always)]
+    pub(super) fn existing(&self, c: Class) -> *mut Magazine {
+        self.classes.get(c).map_or(null_mut(), |m| m.load(Relaxed))
+    }
+
+    /// As [`Magazines::existing`], made at the first use.
+    #[cold]
+    fn of_class(&self, c: Class) -> Option<*mut Magazine> {
+        let mut m = self.existing(c);
+        if m.is_null() {
+            m = new_magazine(c)?;
+            self.classes.get(c)?.store(m, Relaxed);
         }
-        // SAFETY: made by `new_magazine` and this thread's.
-        Some(unsafe { &mut **slot })
+        Some(m)
+    }
+
+    /// One more block was handed out.
+    #[inline(always)]
+    pub(super) fn count_taken(&self) {
+        self.taken.store(self.taken.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// One more block was kept.
+    #[inline(always)]
+    pub(super) fn count_kept(&self) {
+        self.kept.store(self.kept.load(Relaxed) + 1, Relaxed);
     }
 
     /// A random free block of class `c`.
-    fn take(&mut self, c: Class) -> Option<Block> {
-        let m = self.of_class(c)?;
+    #[cold]
+    fn take(&self, c: Class) -> Option<Block> {
+        // SAFETY: made by `new_magazine`; only this thread reaches it, and only here for now.
+        let m = unsafe { &mut *self.of_class(c)? };
         if m.count == 0 {
-            let n = (m.most / 2) as usize;
-            m.count = heap::of(c)?.take(c, m.ready.get_mut(..n)?) as u32;
+            m.refill();
         }
-        m.pop()
+        let block = m.pop()?;
+        self.count_taken();
+        Some(block)
     }
 
     /// Keeps a block of class `c`, FREED and zero, from reuse for a while.
-    fn keep(&mut self, c: Class, block: Block) {
-        self.quarantined += 1;
+    #[cold]
+    fn keep(&self, c: Class, block: Block) {
+        self.count_kept();
         let Some(m) = self.of_class(c) else {
             return heap::put(&[block]);
         };
-        let Some(oldest) = m.swap(block) else {
-            return;
-        };
-        if m.count >= m.most {
-            let left = m.most / 2;
-            if let Some(rest) = m.ready.get(left as usize..m.count as usize) {
-                heap::put(rest);
-            }
-            m.count = left;
-        }
-        if let Some(slot) = m.ready.get_mut(m.count as usize) {
-            *slot = oldest;
-            m.count += 1;
+        // SAFETY: as above.
+        let m = unsafe { &mut *m };
+        if let Some(oldest) = m.swap(block) {
+            m.make_ready(oldest);
         }
     }
 
-    /// Counts one block that was looked at.
-    #[inline]
-    fn count_checked(&mut self) {
-        self.checked += 1;
-        self.total += 1;
-        if self.checked >= UNSETTLED || self.total < EXACT {
-            self.settle();
-        }
-    }
-
-    /// Tells the process's counts, and the support thread, which sweeps.
+    /// Blocks that were looked at, and that were kept: tags are looked at when they come back.
     #[cold]
-    pub fn settle(&mut self) {
-        TICKS.fetch_add(1, Relaxed);
-        COUNTS
-            .checked
-            .fetch_add(core::mem::take(&mut self.checked), Relaxed);
-        COUNTS
-            .quarantined
-            .fetch_add(core::mem::take(&mut self.quarantined), Relaxed);
-        bell::ring();
+    fn counts(&self) -> [u64; 2] {
+        let (taken, kept) = (self.taken.load(Relaxed), self.kept.load(Relaxed));
+        [if has_tags() { kept } else { taken + kept }, kept]
     }
 
     /// Gives everything back, and the magazines themselves.
@@ -194,14 +281,36 @@ impl Magazines {
     /// `all` came from [`Magazines::of`]; its thread is the caller or does not exist, and nobody uses it afterwards.
     #[cold]
     pub unsafe fn end(all: *mut Magazines) {
+        tick();
         // SAFETY: the caller's promise.
-        let this = unsafe { &mut *all };
-        this.settle();
-        for m in this.classes.iter().filter(|m| !m.is_null()) {
+        let this = unsafe { &*all };
+        {
+            let _held = ALL.lock.take();
+            let (next, prev) = (this.next.load(Relaxed), this.prev.load(Relaxed));
+            // SAFETY: those in the list exist while the lock is held.
+            unsafe {
+                if let Some(next) = next.as_ref() {
+                    next.prev.store(prev, Relaxed);
+                }
+                match prev.as_ref() {
+                    Some(prev) => prev.next.store(next, Relaxed),
+                    None => ALL.first.store(next, Relaxed),
+                }
+            }
+            let [checked, kept] = this.counts();
+            COUNTS.checked.fetch_add(checked, Relaxed);
+            COUNTS.quarantined.fetch_add(kept, Relaxed);
+        }
+        let made = this.classes.iter().map(|m| m.load(Relaxed));
+        for m in made.filter(|m| !m.is_null()) {
             // SAFETY: made by `new_magazine`; nobody else reaches it.
             unsafe {
-                heap::put((**m).ready.get(..(**m).count as usize).unwrap_or(&[]));
-                heap::put((**m).ring.get(..(**m).used as usize).unwrap_or(&[]));
+                heap::put((*m).ready.get(..(*m).count as usize).unwrap_or(&[]));
+                for block in (*m).ring.iter().take((*m).room as usize) {
+                    if *block != Block::NONE {
+                        heap::put(core::slice::from_ref(block));
+                    }
+                }
                 pool::give(MAGAZINE, m.cast());
             }
         }
@@ -210,15 +319,70 @@ impl Magazines {
     }
 }
 
+/// Has lines of a block that waited long brought near: they are looked at when it is handed out.
+#[inline(always)]
+fn prefetch(block: usize, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let line = |at: usize| crate::space::pointer(at).cast::<i8>().cast_const();
+        // SAFETY: a hint, whatever the address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line(block));
+            _mm_prefetch::<_MM_HINT_T0>(line(block + 64));
+            _mm_prefetch::<_MM_HINT_T0>(line(block + bytes - 1));
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (block, bytes);
+}
+
+/// How many blocks the threads that exist looked at, and kept.
+#[cold]
+pub fn counts() -> [u64; 2] {
+    let _held = ALL.lock.take();
+    let mut sum = [0; 2];
+    let mut at = ALL.first.load(Relaxed);
+    // SAFETY: those in the list exist while the lock is held.
+    while let Some(m) = unsafe { at.as_ref() } {
+        let [checked, kept] = m.counts();
+        sum = [sum[0] + checked, sum[1] + kept];
+        at = m.next.load(Relaxed);
+    }
+    sum
+}
+
+#[cold]
+fn begin() -> Option<*mut Magazines> {
+    let place = make(POOL, size_of::<Magazines>())?.cast::<Magazines>();
+    // SAFETY: all-zero is an empty set; those in the list exist while the lock is held.
+    unsafe {
+        let _held = ALL.lock.take();
+        let first = ALL.first.load(Relaxed);
+        (*place).next.store(first, Relaxed);
+        if let Some(first) = first.as_ref() {
+            first.prev.store(place, Relaxed);
+        }
+        ALL.first.store(place, Relaxed);
+    }
+    Some(place)
+}
+
 #[cold]
 fn new_magazine(c: Class) -> Option<*mut Magazine> {
-    let m = make(MAGAZINE, core::mem::offset_of!(Magazine, ready))?.cast::<Magazine>();
     let size = slab::size(c);
-    // SAFETY: the place is ours and large enough; blocks beyond the counts are never read.
+    let room = (config::get(Key::quarantine) / size).clamp(1, RING);
+    let zeroed = core::mem::offset_of!(Magazine, ring) + room * size_of::<Block>();
+    let m = make(MAGAZINE, zeroed)?.cast::<Magazine>();
+    // SAFETY: the place is ours and large enough; places of the ring beyond `room` are never read.
     unsafe {
         (*m).random = aethalloc_sys::process::random() | 1;
         (*m).most = (READY_BYTES / size).clamp(2, READY) as u32;
-        (*m).room = (config::get(Key::quarantine) / size).clamp(1, RING) as u32;
+        (*m).room = room as u32;
+        (*m).size = size as u32;
+        (*m).reciprocal = class::RECIPROCALS.get(c).copied().unwrap_or(0);
+        (*m).states = states_at(c) as u32;
+        (*m).class = c as u32;
     }
     Some(m)
 }
@@ -234,41 +398,36 @@ fn make(pool: usize, zeroed: usize) -> Option<*mut u8> {
     Some(place.as_ptr())
 }
 
-/// A random free block of class `c` (0: none has it), for a caller with magazines or without.
+/// A random free block of class `c` (0: none has it), for a caller with magazines or without: its slab, and its number there.
 #[inline]
-pub fn take(magazines: Option<&mut Magazines>, c: Class) -> Option<Block> {
+pub fn take(magazines: Option<&Magazines>, c: Class) -> Option<(&'static Slab, usize)> {
     if c == 0 {
         return None;
     }
     match magazines {
-        Some(m) => m.take(c),
-        None => take_one(c),
+        Some(m) => m.take(c)?.place(),
+        None => take_one(c)?.place(),
     }
 }
 
 /// Keeps a block of class `c` that its caller freed from reuse for a while, and counts that it was looked at.
 #[inline]
-pub fn keep(mut magazines: Option<&mut Magazines>, c: Class, freed: Block) {
-    match &mut magazines {
-        Some(m) => m.keep(c, freed),
-        None => heap::keep(freed),
-    }
-    // Afterwards: it may tell both counts.
-    count_checked(&mut magazines);
-}
-
-/// Counts one block that was looked at.
-#[inline]
-pub fn count_checked(magazines: &mut Option<&mut Magazines>) {
+pub fn keep(magazines: Option<&Magazines>, c: Class, freed: Block) {
     match magazines {
-        Some(m) => m.count_checked(),
-        None => super::super::count(&COUNTS.checked),
+        Some(m) => m.keep(c, freed),
+        None => {
+            super::super::count(&COUNTS.checked);
+            heap::keep(c, freed);
+        }
     }
 }
 
 /// One block for a caller without magazines.
 #[cold]
 fn take_one(c: Class) -> Option<Block> {
+    if !has_tags() {
+        super::super::count(&COUNTS.checked);
+    }
     let mut one = Block::NONE;
     (heap::of(c)?.take(c, core::slice::from_mut(&mut one)) == 1).then_some(one)
 }

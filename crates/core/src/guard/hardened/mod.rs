@@ -16,14 +16,18 @@
 //! The allocator below is unchanged and asked for nothing but runs: hardened slabs are of a kind of their own in the page
 //! map, so that every fast path leaves by its slow exit. Large objects are `sampled` ones, all of them.
 //!
-//! Cost: a pass over the block at each allocation and each free, a locked instruction at each free while there are several threads,
-//! and a lock for some twelve blocks now and then.
+//! As long as a thread has what it needs, both are in [`fast`]; here is the long way, which can do everything.
+//!
+//! Cost: a pass over the block at each allocation and each free, and a lock for some sixteen blocks now and then.
 
 mod canary;
+pub mod depot;
+pub mod fast;
 pub mod heap;
 pub mod magazine;
 pub mod slab;
 pub mod sweep;
+mod zero;
 
 use super::{COUNTS, Objects, bare, count, has_tags, is_tagging, pointer_bits, tagged};
 use crate::space::entry::{self, Kind};
@@ -46,11 +50,7 @@ impl Hardened {
     /// As `allocate`, at a multiple of `align`, at most a page, from the calling thread's magazines, if it may use them; null if no
     /// class serves that.
     #[unsafe(link_section = ".text.unlikely.later")]
-    pub fn allocate_from(
-        mut magazines: Option<&mut Magazines>,
-        size: usize,
-        align: usize,
-    ) -> *mut u8 {
+    pub fn allocate_from(magazines: Option<&Magazines>, size: usize, align: usize) -> *mut u8 {
         if has_tags() {
             return if is_tagging() {
                 tagged::allocate(magazines, size, align)
@@ -61,12 +61,15 @@ impl Hardened {
         let Some(whole) = size.checked_add(canary::BYTES) else {
             return null_mut();
         };
-        magazine::count_checked(&mut magazines);
-        let Some(taken) = magazine::take(magazines, class::class_of_aligned(whole, align)) else {
+        let Some((slab, i)) = magazine::take(magazines, class::class_of_aligned(whole, align))
+        else {
             return null_mut();
         };
-        let (slab, i) = (taken.slab(), taken.number());
         let (p, block) = (slab.block(i), slab.size());
+        if matches!(slab.state(i).load(Relaxed), LIVE | BUSY) {
+            // Two threads freed it at the same instant.
+            violation::double_free(p.addr(), block);
+        }
         // A check that runs meanwhile leaves the block alone.
         slab.state(i).store(BUSY, Relaxed);
         // ORDERING: pairs with the fence in `sweep::check_block`: who sees a byte of the canary sees BUSY.
@@ -86,7 +89,7 @@ impl Hardened {
     /// Ends the object at `p` in the slab `place`, or the process if none begins there; see [`Objects::deallocate`].
     #[unsafe(link_section = ".text.unlikely.later")]
     pub fn deallocate_to(
-        magazines: Option<&mut Magazines>,
+        magazines: Option<&Magazines>,
         place: usize,
         p: usize,
         size: Option<usize>,
@@ -126,7 +129,7 @@ impl Hardened {
                     }
                 }
             }
-            canary::clear(at, block);
+            zero::clear(at, block);
         }
         // ORDERING: Release: the block is zero when it is FREED.
         state.store(FREED, Release);
@@ -136,6 +139,12 @@ impl Hardened {
     /// Whether a request is small enough for a block.
     pub fn serves(size: usize) -> bool {
         size <= class::SMALL_MAX - canary::BYTES
+    }
+
+    /// Bytes of the object of `size` bytes and what guards it.
+    #[inline(always)]
+    pub fn whole(size: usize) -> usize {
+        size + canary::BYTES
     }
 
     /// Resizes within the block; false if the object has to move.

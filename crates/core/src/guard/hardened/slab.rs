@@ -13,6 +13,7 @@
 //! out checks that.
 
 use super::heap::Heap;
+use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, Class};
@@ -168,11 +169,14 @@ impl Slab {
     }
 }
 
-/// A block: its slab and its number there.
-///
-/// `| slab, offset in the metadata | number, 16 bits |`
+/// Where the state bytes of a slab of class `c` begin, from what describes it.
+pub(super) const fn states_at(c: Class) -> usize {
+    HEAD + words(c) * 8
+}
+
+/// A block, by its address; its slab is what the page map says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Block(pub(super) u64);
+pub struct Block(pub(super) usize);
 
 impl Block {
     /// None: a place that nothing was put into.
@@ -180,15 +184,15 @@ impl Block {
 
     /// Block `i` of `slab`.
     pub fn new(slab: &Slab, i: usize) -> Block {
-        let offset = core::ptr::from_ref(slab).addr() - meta::base().addr();
-        Block((offset as u64) << 16 | i as u64)
+        Block(slab.block(i).addr())
     }
-    /// Its slab.
-    pub fn slab(self) -> &'static Slab {
-        Slab::at((self.0 >> 16) as usize)
-    }
-    /// Its number.
-    pub fn number(self) -> usize {
-        self.0 as usize & 0xffff
+    /// Its slab and its number there; `None` if there is no slab of ours, which cannot be while the block is out of it.
+    #[inline]
+    pub fn place(self) -> Option<(&'static Slab, usize)> {
+        let Kind::Hardened { slab, .. } = entry::load(space::unit_of(self.0)?) else {
+            return None;
+        };
+        let slab = Slab::at(slab);
+        Some((slab, slab.block_at(self.0)?))
     }
 }
