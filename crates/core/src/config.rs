@@ -12,6 +12,7 @@ use aethalloc_base::options::{COUNT, Key, LIST, Options};
 use aethalloc_base::units::PAGE;
 use aethalloc_sys::lock::Lock;
 use aethalloc_sys::memory::{self, Access};
+use core::ffi::c_ulong;
 
 /// What never changes once the process has started.
 #[repr(C, align(4096))]
@@ -117,7 +118,12 @@ static READ: AtomicBool = AtomicBool::new(false);
 unsafe extern "C" {
     /// The C library's list of the environment; null before that has started.
     static environ: *const *const u8;
+    /// What the kernel told the process at its start; 0 for what it did not tell.
+    fn getauxval(kind: c_ulong) -> c_ulong;
 }
+
+/// The program has rights that its caller lacks (set-user-id, file capabilities).
+const AT_SECURE: c_ulong = 23;
 
 /// Reads what the making of the space depends on, unless all options were read already.
 #[cold]
@@ -133,14 +139,16 @@ pub fn early() {
     }
 }
 
-/// The text of `AETHALLOC_CONF`.
+/// The text of `AETHALLOC_CONF`. Nothing is read from the environment of a program with more rights than its caller: the option
+/// `stats_file` would write where the caller may not.
 ///
 /// # Safety
 /// `environment` is null or a null-terminated array of zero-terminated strings that stay valid.
 #[cold]
 pub unsafe fn find(mut environment: *const *const u8) -> Option<&'static [u8]> {
     const NAME: &[u8] = b"AETHALLOC_CONF=";
-    if environment.is_null() {
+    // SAFETY: the C library's; it reads a table that is there before any library's code runs.
+    if environment.is_null() || unsafe { getauxval(AT_SECURE) } != 0 {
         return None;
     }
     // SAFETY: the caller's promise: pointers until null, each zero-terminated.

@@ -1,6 +1,8 @@
 //! Programs that contain `libaethalloc.a`, with a dynamic linker and without one.
 
-use aethalloc_testkit::{Active, Limit, Missing, Run, Source, seed, test_library};
+use aethalloc_testkit::{Active, Limit, Missing, Run, Source, cannot_run_here, seed, test_library};
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, chown};
 
 /// Runs both forms of a program, with proof that the library served them.
 fn both_forms(source: Source, prepare: impl Fn(Run) -> Run) -> Result<(), Missing> {
@@ -59,5 +61,29 @@ fn stress() {
     test_library(|| {
         let seed = seed().to_string();
         both_forms(Source::c("stress"), |run| run.arg("1").arg(&seed).arg("4"))
+    });
+}
+
+/// A program with more rights than its caller takes no option from the caller: one of them names a file to write.
+#[test]
+fn options_are_not_for_programs_with_more_rights() {
+    test_library(|| {
+        let source = Source::c("life_secure");
+        for program in [source.build_with_archive()?, source.build_fully_static()?] {
+            let run = |rights: &str| {
+                let active = Active::new();
+                let run = program.as_built().env("AETHALLOC_CONF", active.conf());
+                assert_eq!(run.finish().succeeded().stdout, rights);
+                active
+            };
+            run("usual\n").assert_active();
+            if chown(program.path(), Some(65534), None).is_err() {
+                return cannot_run_here("only root can make a program that is another user's");
+            }
+            std::fs::set_permissions(program.path(), Permissions::from_mode(0o4755)).expect("mode");
+            let reports = std::fs::read_to_string(run("more\n").path()).expect("a file");
+            assert_eq!(reports, "", "options were taken from the caller");
+        }
+        Ok(())
     });
 }
