@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use common::{Said, aethalloc, copy_program, counting_library, folder, program, run, said, script};
@@ -175,6 +176,47 @@ fn a_program_with_its_own_malloc_runs_with_a_note() {
         done.err
             .contains("defines malloc itself: its own allocator stays in use"),
         "{done:?}"
+    );
+}
+
+#[test]
+fn a_program_with_a_sanitizer_is_refused_or_noted() {
+    let dir = folder();
+    let text = "#include <stdlib.h>\nint main(void) { free(malloc(1)); return 0; }";
+    for (option, name) in [
+        ("address", "AddressSanitizer"),
+        ("thread", "ThreadSanitizer"),
+    ] {
+        let built = program(dir.path(), option, text, &[&format!("-fsanitize={option}")]);
+        let why = format!("is built with {name}, which ends it where another malloc comes first");
+        said(&mut run([&built])).refused(126, &why);
+    }
+    // The program itself shows that the line is right.
+    let address = dir.path().join("address");
+    let code = |library| {
+        let mut command = std::process::Command::new(&address);
+        let command = command.env("LD_PRELOAD", library);
+        command.stderr(Stdio::null()).status().unwrap().code()
+    };
+    assert_eq!(code(Path::new("")), Some(0));
+    assert_eq!(code(counting_library()), Some(1));
+
+    let noted = |built: &Path, note: &str| {
+        let done = said(run([built]).env("LSAN_OPTIONS", "detect_leaks=0"));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(done.err.contains(note), "{done:?}");
+    };
+    let built = program(dir.path(), "leak", text, &["-fsanitize=leak"]);
+    noted(
+        &built,
+        "is built with LeakSanitizer, which sees nothing of what this library allocates",
+    );
+    // The run time of MemorySanitizer comes with clang only; its name is enough here.
+    let text = "void __msan_init(void) {}\nint main(void) { return 0; }";
+    let built = program(dir.path(), "memory", text, &["-rdynamic"]);
+    noted(
+        &built,
+        "is built with MemorySanitizer, which wants the addresses that this library reserves",
     );
 }
 

@@ -11,6 +11,8 @@ use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{Endian, Endianness, FileKind};
 
+use super::sanitizer;
+
 /// The facts that decide whether a preloaded library is active.
 #[derive(Debug)]
 pub struct Facts {
@@ -26,6 +28,8 @@ pub struct Facts {
     pub defines_malloc: bool,
     /// An allocator that is linked into it.
     pub own_allocator: Option<OwnAllocator>,
+    /// Does it contain the run time of MemorySanitizer?
+    pub has_memory_sanitizer: bool,
     needed: Vec<Vec<u8>>,
 }
 
@@ -89,6 +93,7 @@ fn facts<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> object::Result<Fa
         soname: None,
         defines_malloc: false,
         own_allocator: None,
+        has_memory_sanitizer: false,
         needed: Vec::new(),
     };
     // A file may come without a section table; then nothing is known about its symbols.
@@ -114,6 +119,7 @@ fn facts<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> object::Result<Fa
             if symbol_name == b"malloc" && table == elf::SHT_DYNSYM {
                 facts.defines_malloc = true;
             }
+            facts.has_memory_sanitizer |= symbol_name == sanitizer::MEMORY_SANITIZER;
             name = name.or_else(|| OwnAllocator::by_symbol(symbol_name));
         }
     }
@@ -148,6 +154,11 @@ impl Facts {
     /// Does it name `library` as one that it needs?
     pub fn needs(&self, library: &str) -> bool {
         self.needed.iter().any(|n| n == library.as_bytes())
+    }
+
+    /// Does it name a library that it needs whose name starts so?
+    pub fn needs_one_of(&self, start: &str) -> bool {
+        self.needed.iter().any(|n| n.starts_with(start.as_bytes()))
     }
 }
 

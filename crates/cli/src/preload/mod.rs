@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! name ─ resolve ─> file ─┬─ "#!" ── script ──> interpreter (and what env starts) ─> check it the same way
-//!                         ├─ ELF ─── elf ─────> loader? architecture? own malloc?
+//!                         ├─ ELF ─── elf ─────> loader? architecture? own malloc? sanitizer?
 //!                         └─ other ───────────> /bin/sh, as execvp does
 //!                  file ──── privilege ───────> set-id bits, file capabilities
 //! ```
@@ -14,6 +14,7 @@
 mod elf;
 mod privilege;
 mod resolve;
+mod sanitizer;
 mod script;
 
 use std::ffi::OsStr;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use crate::fail::{Failure, Outcome};
 use crate::locate::Library;
 use crate::sys::Identity;
+use sanitizer::Sanitizer;
 
 pub use elf::{Facts, read as read_facts};
 
@@ -82,6 +84,11 @@ fn check_file(
     {
         check_elf(path, &facts, around.library)?;
         privilege::check(path, &around.identity, notes)?;
+        if let Some(sanitizer) = Sanitizer::of(&facts) {
+            let told = sanitizer.tell();
+            let note = told.map_err(|why| Failure::cannot_run(format!("{shown} {why}")))?;
+            notes.push(format!("{shown} {note}"));
+        }
         notes.extend(facts.own_allocator.map(|own| own.note(path)));
         return Ok(());
     }
