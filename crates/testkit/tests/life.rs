@@ -113,6 +113,19 @@ fn smallest_stacks() {
 }
 
 #[test]
+fn stacks_of_the_programs_own() {
+    test(|| {
+        let program = Source::c("life_own_stacks").build()?;
+        for stack in ["heap", "mapped", "library"] {
+            for end in ["return", "exit"] {
+                on_both(&program, |run| run.arg(stack).arg(end));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn fork_under_load() {
     test(|| forks("fork", 1000));
 }
