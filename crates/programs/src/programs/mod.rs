@@ -12,6 +12,7 @@ mod numbers;
 mod postgres;
 mod python;
 mod redis;
+mod sandboxed;
 mod system;
 mod terminal;
 mod tools;
@@ -47,6 +48,7 @@ pub const ALL: &[&Program] = &[
     &terminal::TMUX,
     &terminal::RSYNC,
     &numbers::IMAGEMAGICK,
+    &sandboxed::MAN,
     &python::PYTHON_PROCESSES,
     &postgres::POSTGRES,
     &mariadb::MARIADB,
