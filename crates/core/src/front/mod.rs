@@ -75,6 +75,9 @@ pub fn allocate_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     large::allocate(size, align, zeroed)
 }
 
+/// Under `safety:guard`, objects that grow to so many bytes are copied into a run whose guard is there already.
+const FENCED_GROWTH: usize = 256 << 10;
+
 /// As [`reallocate`], of an object that is not plainly a block that is out.
 ///
 /// # Safety
@@ -102,8 +105,8 @@ unsafe fn reallocate_slow(ptr: *mut u8, size: usize) -> *mut u8 {
             if size <= old && size > old / 2 {
                 return ptr;
             }
-            // What has grown once may grow again: in place.
-            let new = if size <= old {
+            // What has grown once may grow again: in place. To copy a little costs less than to move a guard.
+            let new = if size <= old.max(FENCED_GROWTH) {
                 allocate(size)
             } else if let Some(_inside) = Inside::enter(me()) {
                 large::place(size, UNIT, false)
