@@ -47,6 +47,7 @@ const NARROWED: &[(&str, usize)] = &[
     ("core/src/front/mod.rs", 1),
     ("core/src/front/spare.rs", 2),
     ("core/src/guard/fenced.rs", 1),
+    ("core/src/guard/hardened/fast.rs", 1),
     ("core/src/guard/hardened/mod.rs", 1),
     ("core/src/guard/pointer_bits.rs", 1),
     ("core/src/guard/sampled.rs", 1),
