@@ -203,9 +203,15 @@ impl Claim {
 
     /// Slab's lock: a listed or resting slab is held by `holder` from now on.
     pub fn hold(&self, holder: u32) {
-        // Nobody reserves between the two; a thaw may come.
-        self.let_go();
-        self.0.fetch_or(holder_bits(holder) | HELD, Relaxed);
+        // Nobody reserves meanwhile; a thaw may come.
+        let mut now = self.0.load(Relaxed);
+        loop {
+            let new = now & (class_bits(0xff) | FROZEN) | holder_bits(holder) | HELD;
+            match self.0.compare_exchange_weak(now, new, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(v) => now = v,
+            }
+        }
     }
 
     /// Slab's lock, by the holder or for a holder that does not exist any more: nobody holds it.
@@ -215,6 +221,10 @@ impl Claim {
 
     /// Slab's lock: it is on a list from now on, or is not.
     pub fn set_listed(&self, listed: bool) {
+        // The bit changes under the slab's lock only.
+        if (self.0.load(Relaxed) & LISTED != 0) == listed {
+            return;
+        }
         if listed {
             self.0.fetch_or(LISTED, Relaxed);
         } else {

@@ -180,12 +180,14 @@ pub unsafe fn held_bytes(bins: *const Bins) -> usize {
 pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     let s = shape(c);
     let want = bins.next_want(c, s.size);
+    let mut used_up = None;
     loop {
         if bins.bin(c).slab == 0 {
             let Some(looks) = bins.looks.get(c) else {
                 return null_mut();
             };
-            let Some(slab) = central::acquire(c, cache.id, cache.serial, looks) else {
+            let used_up = used_up.take();
+            let Some(slab) = central::acquire(c, cache.id, cache.serial, looks, used_up) else {
                 return null_mut();
             };
             bins.bin(c).slab = slab.reference();
@@ -222,7 +224,7 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
             return take(bin);
         }
         bins.bin(c).slab = 0;
-        central::let_go(c, slab, cache.id, false);
+        used_up = Some(slab);
     }
 }
 

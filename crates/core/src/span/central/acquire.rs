@@ -1,6 +1,7 @@
 //! A slab for a thread that has used up the one it takes from.
 
 use super::lists::{MOST_LOOKS, hold, lock, of, rest, unlink};
+use super::settle::{let_go, stop_holding};
 use crate::pages;
 use crate::space::entry::{self, Kind};
 use crate::space::{self, pool};
@@ -62,16 +63,23 @@ pub(super) fn search(
 }
 
 /// A slab of class `c` for the thread `id` (its `serial` never returns) to hold: its own with free blocks, one of nobody, or
-/// a fresh one. `None`: out of memory. `looks`: the thread's, how many of its own resting slabs it looks at.
+/// a fresh one. `None`: out of memory. `looks`: the thread's, how many of its own resting slabs it looks at. `used_up`: what it holds of the
+/// class; it lets go of it, and free blocks there have to be noticed by frees.
 ///
 /// Blocks of a slab of nobody are handed out by whole line groups, so a busy thread takes one only if it may make it its own
 /// (its blocks never share a line, all of it is free, or the thread is the only one that ever took from it) or if half of it is
 /// such groups: then memory counts more.
 #[inline(never)]
 #[unsafe(link_section = ".text.unlikely.later")]
-pub fn acquire(c: Class, id: u32, serial: u32, looks: &AtomicU8) -> Option<&'static Slab> {
+pub fn acquire(
+    c: Class,
+    id: u32,
+    serial: u32,
+    looks: &AtomicU8,
+    used_up: Option<&'static Slab>,
+) -> Option<&'static Slab> {
     let part = policy::worthy_part(class::size(c));
-    if let Some(slab) = own(c, id, part, looks) {
+    if let Some(slab) = own(c, id, part, looks, used_up) {
         return Some(slab);
     }
     let Some(slab) = of_nobody(c, id, serial, part) else {
@@ -85,10 +93,33 @@ pub fn acquire(c: Class, id: u32, serial: u32, looks: &AtomicU8) -> Option<&'sta
     Some(slab)
 }
 
-/// One of the thread's own.
-fn own(c: Class, id: u32, part: usize, looks: &AtomicU8) -> Option<&'static Slab> {
-    let owned = owners::owned(id, c)?;
+/// One of the thread's own; it lets go of `used_up`.
+fn own(
+    c: Class,
+    id: u32,
+    part: usize,
+    looks: &AtomicU8,
+    used_up: Option<&'static Slab>,
+) -> Option<&'static Slab> {
+    let mut used_up = used_up;
+    // What others own, or nobody, is under another lock.
+    if let Some(slab) = used_up
+        && slab.owner.load(Relaxed) != id
+    {
+        let_go(c, slab, id, false);
+        used_up = None;
+    }
+    let Some(owned) = owners::owned(id, c) else {
+        if let Some(slab) = used_up {
+            let_go(c, slab, id, false);
+        }
+        return None;
+    };
     let _held = lock(c, id);
+    if let Some(slab) = used_up {
+        // Its owner, this thread, is the only one that could have changed that: `disown` is its end.
+        stop_holding(c, slab, id);
+    }
     let r = owned.partial.first();
     let slab = if r != 0 {
         Slab::at(r)

@@ -20,18 +20,27 @@ pub fn let_go(c: Class, slab: &'static Slab, id: u32, list: bool) {
         if state != State::Held || !slab.claim.is_held_by(id) {
             return;
         }
-        slab.claim.let_go();
         if list {
+            slab.claim.let_go();
             settle(c, slab)
         } else {
-            unlink(c, slab);
-            rest(c, slab, false);
+            stop_holding(c, slab, id);
             false
         }
     };
     if release {
         end(c, slab);
     }
+}
+
+/// The holder of `slab`, `id`, lets go of it (slab's lock held): it rests.
+pub(super) fn stop_holding(c: Class, slab: &Slab, id: u32) {
+    if slab.claim.state(c) != State::Held || !slab.claim.is_held_by(id) {
+        return;
+    }
+    slab.claim.let_go();
+    unlink(c, slab);
+    rest(c, slab, false);
 }
 
 /// Lists a slab that nobody holds, or takes it out of everybody's reach if it is all free: the caller then ends it, without
