@@ -1,4 +1,4 @@
-//! Taking stock: what a thread does once for every 32 KiB that it frees.
+//! Taking stock: what a thread does once for every 64 KiB that it frees.
 //!
 //! A free stores one byte and tells nobody. Its thread counts the bytes, and when the budget is used up the slab at hand is
 //! looked at: listed if nobody has it in hand, released if it is all free. So is the slab of some turns ago, because blocks

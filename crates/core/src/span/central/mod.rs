@@ -1,11 +1,11 @@
 //! Slabs of each class: which have free blocks, whose they are; their locks.
 //!
-//! Called when a thread has used up the slab it takes from, every 32 KiB of frees, by cold classes and at thread exit.
+//! Called when a thread has used up the slab it takes from, every 64 KiB of frees, by cold classes and at thread exit.
 //! Lock order: a slab's lock (`lists`; one at a time), then (never under it) the page heap's; the metadata lock is innermost.
 //! Nothing allocates under them.
 //!
 //! A slab is *listed* when somebody noticed free blocks in it: a free does not look at more than its block, but every
-//! 32 KiB of frees of a thread the slab at hand is looked at ([`noticed`]). The list is first in, first out, so that a slab
+//! 64 KiB of frees of a thread the slab at hand is looked at ([`noticed`]). The list is first in, first out, so that a slab
 //! gathers free blocks while it waits.
 
 mod acquire;
