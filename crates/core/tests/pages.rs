@@ -166,6 +166,41 @@ fn assert_bounded(peak: usize) {
 const SWING: usize = 40 * UNITS_PER_REGION;
 
 /// What goes up and down is not given back each time; when it does so no more, it is.
+/// A run that long ones could serve too goes where it leaves them whole: otherwise every long one would cost page faults.
+#[test]
+fn long_runs_stay_for_those_who_need_them() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    config::set(Key::retain, 1 << 30);
+    assert!(!front::allocate(1).is_null());
+    pages::purge::to(0); // what other tests left
+    let take = |units| pages::take(units).expect("memory for a run");
+    // Of whole regions: | long 20 | kept 1 | short 3 | kept 8 |
+    let regions: Vec<_> = (0..4).map(|_| take(UNITS_PER_REGION).first).collect();
+    let part = |first, units| Run {
+        first,
+        units,
+        clean: false,
+    };
+    let shorts: BTreeSet<_> = regions.iter().map(|r| r + 21).collect();
+    let longs: BTreeSet<_> = regions.iter().copied().collect();
+    // The long ones last, so that a search meets them first.
+    shorts.iter().for_each(|r| pages::give(part(*r, 3)));
+    longs.iter().for_each(|r| pages::give(part(*r, 20)));
+    let again: Vec<_> = (0..shorts.len()).map(|_| take(3)).collect();
+    let long_again: Vec<_> = (0..longs.len()).map(|_| take(20)).collect();
+    for run in &long_again {
+        assert!(longs.contains(&run.first), "{run:?} is none of {longs:?}");
+        assert!(!run.clean);
+    }
+    for run in again.into_iter().chain(long_again) {
+        pages::give(part(run.first, run.units));
+    }
+    for r in regions {
+        pages::give(part(r + 20, 1));
+        pages::give(part(r + 24, 8));
+    }
+}
+
 #[test]
 fn memory_that_was_missed_is_kept_for_a_while() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

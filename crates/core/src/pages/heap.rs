@@ -11,7 +11,7 @@ mod inspect;
 mod lists;
 
 use super::Run;
-use super::region::{Word, find_run, longest_run, mask};
+use super::region::{Word, find_run, longest_run, mask, shortest_run};
 use crate::space::meta;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::*};
 use aethalloc_base::units::UNITS_PER_REGION;
@@ -119,6 +119,8 @@ impl Heap {
     }
 
     fn take_in_region(&mut self, n: usize) -> Option<Run> {
+        // ORDER: of the dirty runs looked at the shortest that fits, so that long ones stay for those who need them.
+        let mut best: Option<(usize, u32, usize)> = None;
         let (mut at, mut probes) = (self.dirty_head, 0);
         while at != 0 && probes < PROBES {
             let r = at as usize - 1;
@@ -129,19 +131,27 @@ impl Heap {
                 continue;
             }
             probes += 1;
-            if let Some(b) = find_run(dirty, n)
-                && let Some(run) = self.take_bits(r, b, n)
+            if let Some((b, len)) = shortest_run(dirty, n)
+                && best.is_none_or(|(_, _, least)| len < least)
             {
-                return Some(run);
+                best = Some((r, b, len));
+                if len == n {
+                    break;
+                }
             }
+        }
+        if let Some((r, b, _)) = best
+            && let Some(run) = self.take_bits(r, b, n)
+        {
+            return Some(run);
         }
         loop {
             // ORDER: the shortest run that fits, so that fuller regions fill first.
             let fits = self.mask >> n << n;
             if fits != 0 {
                 let r = self.bin_head(fits.trailing_zeros() as usize) as usize - 1;
-                let found = find_run(!shared(r).word.used(), n);
-                match found.and_then(|b| self.take_bits(r, b, n)) {
+                let found = shortest_run(!shared(r).word.used(), n);
+                match found.and_then(|(b, _)| self.take_bits(r, b, n)) {
                     Some(run) => return Some(run),
                     None => self.rebin(r), // a purger has some of it
                 }

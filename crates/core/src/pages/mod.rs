@@ -4,8 +4,8 @@
 //! region: used mask (32 units) | dirty mask (free units that still hold pages) | list links
 //! bins[n]: regions whose longest free run is n units        dirty list: regions with dirty units, newest first
 //! ```
-//! Called when a class needs or returns a slab and for large objects. A slab prefers dirty units (no page faults), then
-//! the region with the shortest free run that fits, so that full hugepages fill up and sparse ones drain.
+//! Called when a class needs or returns a slab and for large objects. Dirty units are preferred (no page faults), of
+//! their runs the shortest that fits; then the region with the shortest free run that fits, so that full hugepages fill up and sparse ones drain.
 //! Cost: one lock, ~30-60 ns, plus page faults of what is touched first.
 //!
 //! Accounting: `used + dirty <= committed`, in units. Without a support thread `dirty` is at most

@@ -141,6 +141,20 @@ pub fn longest_run(mut v: u32) -> usize {
     n
 }
 
+/// Of the runs of at least `n` ones (`n` > 0) the shortest, of these the lowest: where it begins, and its length.
+pub fn shortest_run(mut v: u32, n: usize) -> Option<(u32, usize)> {
+    let mut best: Option<(u32, usize)> = None;
+    while v != 0 {
+        let b = v.trailing_zeros();
+        let len = (v >> b).trailing_ones() as usize;
+        if len >= n && best.is_none_or(|(_, least)| len < least) {
+            best = Some((b, len));
+        }
+        v &= !mask(b, len);
+    }
+    best
+}
+
 /// The lowest bit at which `n` ones begin.
 pub fn find_run(v: u32, n: usize) -> Option<u32> {
     let mut starts = v;
@@ -148,4 +162,34 @@ pub fn find_run(v: u32, n: usize) -> Option<u32> {
         starts &= v.checked_shr(i as u32).unwrap_or(0);
     }
     (starts != 0).then(|| starts.trailing_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the function's words say, by looking at every place.
+    fn by_search(v: u32, n: usize) -> Option<(u32, usize)> {
+        let bit = |i: i32| (0..32).contains(&i) && v >> i & 1 != 0;
+        let starts = (0..32).filter(|i| bit(*i) && !bit(i - 1));
+        let runs = starts.map(|b| (b as u32, (b..=32).find(|i| !bit(*i)).unwrap_or(32) - b));
+        let fit = runs.filter(|(_, len)| *len as usize >= n);
+        fit.map(|(b, len)| (b, len as usize))
+            .min_by_key(|(b, len)| (*len, *b))
+    }
+
+    #[test]
+    fn the_shortest_run_that_fits() {
+        let mut v = 1u64;
+        for round in 0..3000 {
+            v = v.wrapping_mul(6364136223846793005).wrapping_add(1);
+            // Few, half, and most bits.
+            let (a, b) = ((v >> 32) as u32, (v >> 13) as u32);
+            let word = [a & b, a, a | b | b << 1, u32::MAX][round % 4];
+            for n in 1..=32 {
+                assert_eq!(shortest_run(word, n), by_search(word, n), "{word:#x}, {n}");
+            }
+        }
+        assert_eq!(shortest_run(0, 1), None);
+    }
 }
