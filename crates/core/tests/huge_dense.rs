@@ -1,5 +1,4 @@
-//! Huge pages that are asked for: by a large heap that is in use, for large objects after such as were full; and not kept where memory is
-//! given back.
+//! Huge pages that are asked for by a large heap that is in use, and not kept where memory is given back.
 //!
 //! One test: it looks at the process's sums.
 
@@ -44,31 +43,6 @@ fn fill(count: usize, size: usize) -> Vec<Object> {
     (0..count)
         .map(|i| Object::new(front::allocate(size), size, i as u64))
         .collect()
-}
-
-/// An object of `size` bytes of which every page, or the first, is written to; ended.
-fn one_large(size: usize, full: bool) {
-    let p = front::allocate(size);
-    assert!(!p.is_null());
-    for at in (0..if full { size } else { 1 }).step_by(4096) {
-        // SAFETY: inside the object.
-        unsafe { p.add(at).write(1) };
-    }
-    // SAFETY: it is not used any more.
-    unsafe { front::deallocate(p) };
-}
-
-/// Bytes in huge pages that writing one byte of a new object of `size` bytes brings.
-fn brought(size: usize) -> usize {
-    let before = huge();
-    let p = front::allocate(size);
-    assert!(!p.is_null());
-    // SAFETY: the middle of the object.
-    unsafe { p.add(size / 2).write(1) };
-    let after = huge();
-    // SAFETY: it is not used any more.
-    unsafe { front::deallocate(p) };
-    after.saturating_sub(before)
 }
 
 #[test]
@@ -121,21 +95,4 @@ fn dense_memory_is_asked_for() {
     let alone = alone.into_iter().flatten();
     alone.chain(stay).chain(small).for_each(Object::free);
     front::purge();
-
-    // Large objects: only after some that were full, and not after one that was not.
-    one_large(8 * MIB, false);
-    assert!(!only_asked || brought(8 * MIB) == 0);
-    for _ in 0..8 {
-        front::purge(); // what is reused has pages already
-        one_large(8 * MIB, true);
-    }
-    let tries = (0..3).map(|_| {
-        front::purge();
-        brought(8 * MIB)
-    });
-    let most = tries.max();
-    assert!(!only_asked || most >= Some(2 * MIB), "{most:?}");
-    // Much larger ones were never seen.
-    front::purge();
-    assert!(!only_asked || brought(256 * MIB) == 0);
 }

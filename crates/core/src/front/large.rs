@@ -204,6 +204,7 @@ fn give_renewed(mut run: Run) -> bool {
     // SAFETY: the caller's run; nobody needs its contents.
     match unsafe { memory::renew(space::address_of(run.first), run.units * UNIT) } {
         Moved::Yes => {
+            pages::huge::renewed(&run);
             run.clean = true;
             pages::give(run);
             true

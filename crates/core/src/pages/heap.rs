@@ -59,6 +59,13 @@ pub static STALE: AtomicBool = AtomicBool::new(false);
 /// What [`Shared::stamp`] is set to.
 pub static STAMP: AtomicU32 = AtomicU32::new(0);
 
+impl Shared {
+    /// It belongs to an arena, and is writable.
+    pub fn known(&self) -> bool {
+        self.known.load(Relaxed)
+    }
+}
+
 /// The shared part of region `r`, below [`TOP`].
 pub fn shared(r: usize) -> &'static Shared {
     // SAFETY: records below TOP are writable for ever (`Heap::commit`) and all-zero ones are valid; only atomics.

@@ -12,7 +12,8 @@
 //! ended were full (`Dense`).
 //!
 //! Cost: a call when a region is asked for, ~0.5 us, which saves 511 page faults. Two when it becomes sparse, ~3 us, with a huge page
-//! to split ~100 us. Each may be a mapping of its own until it is free again, so there are `MOST_SPARSE` at most.
+//! to split ~100 us. Each may be a mapping of its own until it is free again, so there are `MOST_SPARSE` at most; where huge pages come
+//! only if asked for, all that were not asked for are forbidden together, and `MOST_ROWS` rows of regions are asked for at most.
 
 use super::heap::{DIRTY, STALE, TOP, shared};
 use super::region::mask;
@@ -35,13 +36,25 @@ const NEVER: usize = 3;
 /// Most sparse regions at a time: 8 GiB, and an eighth of the mappings that the kernel allows by default.
 const MOST_SPARSE: usize = 4096;
 
-/// States of a region ([`super::heap::Shared::huge`]): as the system is set.
+/// What the kernel was told of a region, the lower bits of [`super::heap::Shared::huge`]: nothing, it is as the system is set.
 const PLAIN: u8 = 0;
 /// Huge pages were asked for.
 const ASKED: u8 = 1;
-/// And forbidden: pages were given back in part.
+/// And forbidden: pages of it, or of a region beside it, were given back in part.
 const FORBIDDEN: u8 = 2;
+const TOLD: u8 = 3;
+/// Another bit: it was asked for, and the huge page may be there.
+const WHOLE: u8 = 4;
 
+/// One past the highest region that was asked for. None below is asked for again: the kernel does not join mappings that were apart when
+/// their first pages came, so a program that runs for long would have more and more of them.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// Rows of regions that are asked for, and how many there are at most: each is a mapping of its own.
+static ROWS: AtomicUsize = AtomicUsize::new(0);
+const MOST_ROWS: usize = 16;
+
+/// Regions that are FORBIDDEN and not WHOLE.
 static SPARSE: AtomicUsize = AtomicUsize::new(0);
 /// The system refused the advice: no more mappings, or no huge pages. No further try.
 static REFUSED: AtomicBool = AtomicBool::new(false);
@@ -59,13 +72,32 @@ pub fn sparse() -> usize {
     SPARSE.load(Relaxed)
 }
 
-/// Regions from `first` on were made writable.
+/// Regions from `first` on were made writable, and nobody knows of them yet.
 pub fn committed(first: usize, regions: usize) {
-    let wish = config::get(Key::huge_pages);
-    if wish == ALWAYS || wish == NEVER {
+    let tell = |huge| {
         let at = space::address_of(first * UNITS_PER_REGION);
         // SAFETY: whole regions of ours. A kernel without huge pages refuses, which is right.
-        let _ = unsafe { memory::want_huge(at, regions * REGION, wish == ALWAYS) };
+        unsafe { memory::want_huge(at, regions * REGION, huge) }.is_ok()
+    };
+    match config::get(Key::huge_pages) {
+        ALWAYS => _ = tell(true),
+        NEVER => _ = tell(false),
+        AUTO if SYSTEM.load(Relaxed) != 2 => {
+            // Told what their neighbour was told they become part of its mapping. Later they would not: the kernel joins nothing whose
+            // first pages came while it lay apart.
+            let beside = first
+                .checked_sub(1)
+                .filter(|r| *r < TOP.load(Acquire) && shared(*r).known());
+            let told = beside.map_or(PLAIN, told);
+            if told == PLAIN || told == ASKED && !tell(true) || !tell(false) {
+                return;
+            }
+            for r in first..first + regions {
+                shared(r).huge.store(FORBIDDEN, Relaxed);
+            }
+            SPARSE.fetch_add(regions, Relaxed);
+        }
+        _ => {}
     }
 }
 
@@ -85,33 +117,106 @@ pub fn slab_begins(run: &Run) {
 
 /// Asks for huge pages for `regions`, which nobody uses yet: one call for each row of them that has not been asked for.
 fn ask(regions: Range<usize>) {
-    if config::get(Key::huge_pages) != AUTO || REFUSED.load(Relaxed) {
+    if config::get(Key::huge_pages) != AUTO || SYSTEM.load(Relaxed) == 2 || REFUSED.load(Relaxed) {
         return;
     }
-    let everywhere = SYSTEM.load(Relaxed) == 2;
-    let is_due = |r: usize| {
-        let now = shared(r).huge.load(Relaxed);
-        now == FORBIDDEN || now == PLAIN && !everywhere
-    };
-    let (mut r, end) = (regions.start, regions.end);
+    let (mut r, end) = (regions.start.max(NEXT.load(Relaxed)), regions.end);
+    if r < end {
+        NEXT.store(end, Relaxed);
+    }
     while r < end {
-        let n = (r..end).take_while(|r| is_due(*r)).count();
-        if n == 0 {
-            r += 1;
-            continue;
+        let n = (r..end).take_while(|r| told(*r) != ASKED).count();
+        if n > 0 {
+            ask_row(r, n);
         }
-        let at = space::address_of(r * UNITS_PER_REGION);
-        // SAFETY: regions of ours; contents do not change.
-        if unsafe { memory::want_huge(at, n * REGION, true) }.is_err() {
-            REFUSED.store(true, Relaxed);
-            return;
+        r += n.max(1);
+    }
+}
+
+/// What the kernel was told of region `r`.
+fn told(r: usize) -> u8 {
+    // ORDERING: Acquire, pairs with Release in `Heap::commit`.
+    if r < TOP.load(Acquire) {
+        shared(r).huge.load(Relaxed) & TOLD
+    } else {
+        PLAIN
+    }
+}
+
+/// Asks for `n` regions from `r` on; not if that would make too many rows.
+fn ask_row(r: usize, n: usize) {
+    let before = r.checked_sub(1).is_some_and(|r| told(r) == ASKED);
+    let joined = before as usize + (told(r + n) == ASKED) as usize;
+    // ORDERING: Relaxed everywhere: two threads at once may make a row more.
+    if joined == 0 && ROWS.load(Relaxed) >= MOST_ROWS {
+        return;
+    }
+    let at = space::address_of(r * UNITS_PER_REGION);
+    // SAFETY: regions of ours; contents do not change.
+    if unsafe { memory::want_huge(at, n * REGION, true) }.is_err() {
+        REFUSED.store(true, Relaxed);
+        return;
+    }
+    ROWS.fetch_add(1usize.wrapping_sub(joined), Relaxed);
+    for r in r..r + n {
+        if shared(r).huge.swap(ASKED | WHOLE, Relaxed) == FORBIDDEN {
+            SPARSE.fetch_sub(1, Relaxed);
         }
-        for r in r..r + n {
-            if shared(r).huge.swap(ASKED, Relaxed) == FORBIDDEN {
-                SPARSE.fetch_sub(1, Relaxed);
-            }
+    }
+}
+
+/// Forbids huge pages for region `r`, for the row that was asked for with it, and, where that changes nothing else, for what lies beside it up
+/// to the next row: so that all of it is one mapping. Huge pages that are there stay. False if the system refuses.
+fn forbid(r: usize) -> bool {
+    let asked = told(r) == ASKED;
+    let only_asked = SYSTEM.load(Relaxed) == 1;
+    let (mut first, mut end) = (r, r + 1);
+    for (joins, what) in [(asked, true), (only_asked, false)] {
+        let is_like = |r: usize| joins && shared(r).known() && (told(r) == ASKED) == what;
+        while first > 0 && is_like(first - 1) {
+            first -= 1;
         }
-        r += n;
+        // ORDERING: Acquire, pairs with Release in `Heap::commit`.
+        while end < TOP.load(Acquire) && is_like(end) {
+            end += 1;
+        }
+    }
+    let at = space::address_of(first * UNITS_PER_REGION);
+    // SAFETY: regions of ours; contents do not change.
+    if unsafe { memory::want_huge(at, (end - first) * REGION, false) }.is_err() {
+        REFUSED.store(true, Relaxed);
+        return false;
+    }
+    if asked {
+        ROWS.fetch_sub(1, Relaxed);
+    }
+    for r in first..end {
+        let g = shared(r);
+        let before = g.huge.load(Relaxed);
+        g.huge.store(FORBIDDEN | before & WHOLE, Relaxed);
+        if before == PLAIN {
+            SPARSE.fetch_add(1, Relaxed);
+        }
+    }
+    true
+}
+
+/// The kernel made new mappings for `run`, which are as the system is set: it is told again.
+pub fn renewed(run: &Run) {
+    let end = run.first + run.units;
+    let mut at = run.first;
+    while at < end {
+        let now = told(at / UNITS_PER_REGION);
+        let mut next = at;
+        while next < end && told(next / UNITS_PER_REGION) == now {
+            next = (next / UNITS_PER_REGION + 1) * UNITS_PER_REGION;
+        }
+        let units = next.min(end) - at;
+        if now != PLAIN {
+            // SAFETY: units of the caller; contents do not change. Refused, it stays as the system is set.
+            let _ = unsafe { memory::want_huge(space::address_of(at), units * UNIT, now == ASKED) };
+        }
+        at = next;
     }
 }
 
@@ -159,7 +264,7 @@ pub fn large_ends(first: usize, bytes: usize) {
     let Some(r) = whole_regions(first, bytes).next() else {
         return;
     };
-    if config::get(Key::huge_pages) != AUTO || shared(r).huge.load(Relaxed) == ASKED {
+    if config::get(Key::huge_pages) != AUTO || told(r) == ASKED {
         return; // a huge page says nothing
     }
     let pages = bytes / PAGE;
@@ -202,7 +307,7 @@ pub fn is_whole(unit: usize) -> bool {
 fn expected(r: usize) -> Option<bool> {
     match (config::get(Key::huge_pages), SYSTEM.load(Relaxed)) {
         (ALWAYS, _) | (AUTO, 2) => Some(true),
-        (AUTO, _) if shared(r).huge.load(Relaxed) == ASKED => Some(true),
+        (AUTO, _) if shared(r).huge.load(Relaxed) & WHOLE != 0 => Some(true),
         (AUTO, 0) => Some(false),
         _ => None,
     }
@@ -226,37 +331,53 @@ pub fn loosen(first: usize, units: usize) {
             make_sparse(r, surely);
         }
     }
+    // What goes as a whole has no huge page afterwards.
+    for r in (head..=last).filter(|r| whole(*r)) {
+        let huge = &shared(r).huge;
+        if huge.load(Relaxed) == FORBIDDEN | WHOLE {
+            huge.store(FORBIDDEN, Relaxed);
+            SPARSE.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Somebody makes a region sparse; another one who wants to leaves the huge page as it is.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
+/// A fork's child: whoever did does not exist here.
+pub fn reset() {
+    BUSY.store(false, Relaxed);
 }
 
 #[cold]
 fn make_sparse(r: usize, surely: bool) {
+    let full = SPARSE.load(Relaxed) >= MOST_SPARSE && SYSTEM.load(Relaxed) != 1;
+    if REFUSED.load(Relaxed) || full || BUSY.swap(true, Acquire) {
+        return;
+    }
     let g = shared(r);
-    if REFUSED.load(Relaxed) || SPARSE.load(Relaxed) >= MOST_SPARSE {
-        return;
-    }
-    let before = g.huge.swap(FORBIDDEN, Relaxed);
-    if before == FORBIDDEN {
-        return;
-    }
-    SPARSE.fetch_add(1, Relaxed);
-    let at = space::address_of(r * UNITS_PER_REGION);
-    // SAFETY: a region of ours; neither call changes contents.
-    unsafe {
-        if memory::want_huge(at, REGION, false).is_err() {
-            REFUSED.store(true, Relaxed);
-            g.huge.store(before, Relaxed);
-            SPARSE.fetch_sub(1, Relaxed);
-            return;
+    if !is_sparse(r) && (told(r) == FORBIDDEN || forbid(r)) {
+        if g.huge.swap(FORBIDDEN, Relaxed) != FORBIDDEN {
+            SPARSE.fetch_add(1, Relaxed);
         }
-        memory::split_huge(at, space::os_page());
+        let at = space::address_of(r * UNITS_PER_REGION);
+        // SAFETY: a region of ours; contents do not change.
+        unsafe { memory::split_huge(at, space::os_page()) };
+        if surely {
+            DIRTY.fetch_add(UNITS_PER_REGION, Relaxed);
+            let more = g.word.soil_free();
+            DIRTY.fetch_sub(UNITS_PER_REGION - more, Relaxed);
+            // ORDERING: Release, pairs with Acquire in `Heap::settle`.
+            STALE.store(true, Release);
+        }
     }
-    if surely {
-        DIRTY.fetch_add(UNITS_PER_REGION, Relaxed);
-        let more = g.word.soil_free();
-        DIRTY.fetch_sub(UNITS_PER_REGION - more, Relaxed);
-        // ORDERING: Release, pairs with Acquire in `Heap::settle`.
-        STALE.store(true, Release);
-    }
+    // ORDERING: Release, pairs with Acquire above: the states are seen.
+    BUSY.store(false, Release);
+}
+
+/// A sparse region that is all free again is to become one like any other: where the system gives huge pages unasked.
+pub fn is_renewed(r: usize) -> bool {
+    is_sparse(r) && (SYSTEM.load(Relaxed) != 1 || config::get(Key::huge_pages) == ALWAYS)
 }
 
 /// Region `r`, which the caller has as a whole, becomes one like any other, without its pages.
@@ -264,7 +385,12 @@ pub fn renew(r: usize) -> Moved {
     // SAFETY: the caller's region; nobody needs its contents.
     let moved = unsafe { memory::renew(space::address_of(r * UNITS_PER_REGION), REGION) };
     if moved == Moved::Yes {
-        committed(r, 1);
+        let wish = config::get(Key::huge_pages);
+        if wish == ALWAYS || wish == NEVER {
+            let at = space::address_of(r * UNITS_PER_REGION);
+            // SAFETY: as above; contents do not change.
+            let _ = unsafe { memory::want_huge(at, REGION, wish == ALWAYS) };
+        }
         if shared(r).huge.swap(PLAIN, Relaxed) == FORBIDDEN {
             SPARSE.fetch_sub(1, Relaxed);
         }

@@ -49,6 +49,7 @@ static MISSED: Missed = Missed::new();
 /// A fork's child: no other thread is about to give anything back.
 pub fn reset() {
     MISSED.reset();
+    huge::reset();
 }
 
 /// The page heap's lock (the fork handlers take it).

@@ -109,7 +109,7 @@ pub fn excess(target: usize, stamp: u32) -> usize {
 /// refuses.
 fn claimed(r: usize) -> Option<usize> {
     let g = shared(r);
-    if huge::is_sparse(r)
+    if huge::is_renewed(r)
         && let Some(dirty) = g.word.claim_whole()
     {
         DIRTY.fetch_sub(dirty, Relaxed);
