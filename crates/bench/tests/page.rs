@@ -87,6 +87,8 @@ fn fits(args: &[&str], least: usize) -> Result<Option<String>, Box<dyn std::erro
     let out = folder.path().join("r.json").display().to_string();
     let output = support::run(&[args, &["--peers", "glibc,glibc-slowed", "--out", &out]].concat())?;
     assert!(output.status.success(), "{}", support::errors(&output));
+    // Which peer or program failed, where the page lacks something.
+    println!("{}", support::errors(&output));
     let page = std::fs::read_to_string(folder.path().join("r.html"))?;
     assert!(
         !page.contains("<script") && !page.contains("http"),
