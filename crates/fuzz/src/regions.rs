@@ -2,8 +2,8 @@
 //! answer from the masks before the call.
 //!
 //! ```text
-//! take n <= 32: of the 16 regions that became dirty last, the first with n dirty units in a row; else a region whose
-//!               longest free run is the shortest that fits; else new regions. Lowest units first.
+//! take n <= 32: of the 16 regions that became dirty last, the shortest row of dirty units that fits; else, of a region whose
+//!               longest free run is the shortest that fits, the shortest that fits; else new regions. Lowest units first.
 //! take n > 32:  the lowest free regions in a row; else at the end of what is committed.
 //! purge:        regions that have been dirty for longest, each one's longest dirty run first.
 //! ```
@@ -77,6 +77,24 @@ fn longest(mask: u32) -> usize {
         .unwrap_or(0)
 }
 
+/// Of the rows of at least `n` ones the shortest, the lowest of these: its length, and where it begins.
+fn shortest(mask: u32, n: usize) -> Option<(usize, usize)> {
+    let mut best = None;
+    let mut row = 0;
+    // One zero behind the last bit ends the last row.
+    for (i, one) in (0..33).map(|i| (i, (mask as u64) >> i & 1 != 0)) {
+        if one {
+            row += 1;
+            continue;
+        }
+        if row >= n && row > 0 && best.is_none_or(|(least, _)| row < least) {
+            best = Some((row, i - row));
+        }
+        row = 0;
+    }
+    best
+}
+
 fn run(bytes: &[u8]) {
     assert!(space::ready());
     let mut oracle = Oracle::default();
@@ -124,14 +142,19 @@ fn check_small(before: &Picture, (first, n): (usize, usize)) {
     let dirty = before.dirty.iter().take(16);
     let reused = dirty
         .copied()
-        .find_map(|r| find(before.regions[&r].dirty, n).map(|b| (r, b)));
-    if let Some(wanted) = reused {
-        assert_eq!((r, b), wanted, "a run of {n} from dirty units");
+        .filter_map(|r| shortest(before.regions[&r].dirty, n).map(|(len, b)| (len, r, b)));
+    // The first of the shortest.
+    if let Some((_, wanted_r, wanted_b)) = reused.min_by_key(|(len, _, _)| *len) {
+        assert_eq!(
+            (r, b),
+            (wanted_r, wanted_b),
+            "a run of {n} from dirty units"
+        );
         return;
     }
     let free = before.regions.iter().map(|(r, m)| (*r, longest(!m.used)));
     let fits = free.clone().filter(|(_, l)| *l >= n).map(|(_, l)| l).min();
-    let Some(shortest) = fits else {
+    let Some(least) = fits else {
         assert!(
             !before.regions.contains_key(&r),
             "a run of {n} where none fits"
@@ -140,16 +163,16 @@ fn check_small(before: &Picture, (first, n): (usize, usize)) {
     };
     let masks = before.regions.get(&r);
     let masks =
-        masks.unwrap_or_else(|| panic!("a new region for {n} units, {shortest} are free in a row"));
+        masks.unwrap_or_else(|| panic!("a new region for {n} units, {least} are free in a row"));
     assert_eq!(
         longest(!masks.used),
-        shortest,
+        least,
         "free row that a run of {n} was cut from"
     );
     assert_eq!(
-        find(!masks.used, n),
+        shortest(!masks.used, n).map(|(_, b)| b),
         Some(b),
-        "the lowest units of the region"
+        "the shortest row of the region, its lowest units"
     );
 }
 
