@@ -12,14 +12,7 @@ const MIB: usize = 1 << 20;
 
 /// Bytes of the process in huge pages.
 fn huge_bytes() -> usize {
-    let text = std::fs::read_to_string("/proc/self/smaps_rollup").expect("smaps_rollup");
-    let line = text.lines().find(|l| l.starts_with("AnonHugePages:"));
-    let figure = line.and_then(|l| l.split_whitespace().nth(1));
-    figure
-        .expect("a figure")
-        .parse::<usize>()
-        .expect("a number")
-        << 10
+    common::memory_figure("AnonHugePages:")
 }
 
 fn fill(count: usize, size: usize) -> Vec<Object> {

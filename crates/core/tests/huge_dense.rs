@@ -10,18 +10,6 @@ use common::Object;
 
 const MIB: usize = 1 << 20;
 
-/// A figure of the process, in bytes.
-fn figure(name: &str) -> usize {
-    let text = std::fs::read_to_string("/proc/self/smaps_rollup").expect("smaps_rollup");
-    let line = text.lines().find(|l| l.starts_with(name));
-    let figure = line.and_then(|l| l.split_whitespace().nth(1));
-    figure
-        .expect("a figure")
-        .parse::<usize>()
-        .expect("a number")
-        << 10
-}
-
 unsafe extern "C" {
     fn mincore(at: *mut u8, len: usize, out: *mut u8) -> i32;
 }
@@ -36,7 +24,7 @@ fn resident_pages(address: usize) -> usize {
 }
 
 fn huge() -> usize {
-    figure("AnonHugePages:")
+    common::memory_figure("AnonHugePages:")
 }
 
 fn fill(count: usize, size: usize) -> Vec<Object> {
@@ -67,14 +55,14 @@ fn dense_memory_is_asked_for() {
     assert!(!only_asked || dense >= 24 * MIB, "{dense}");
 
     // What was given back in part has none, and of its pages only those in use.
-    let resident = figure("Rss:");
+    let resident = common::memory_figure("Rss:");
     let (stay, go): (Vec<_>, Vec<_>) = more.into_iter().partition(|o| o.tag % 64 == 0);
     let gone = go.len() * 512;
     go.into_iter().for_each(Object::free);
     front::purge();
     assert!(!only_asked || huge() <= dense / 4, "{} of {dense}", huge());
     assert!(!only_asked || pages::huge::sparse() > 0);
-    let now = figure("Rss:");
+    let now = common::memory_figure("Rss:");
     // Every eighth page has an object that stays.
     assert!(
         !only_asked || now + gone / 4 * 3 <= resident,

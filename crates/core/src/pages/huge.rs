@@ -4,7 +4,7 @@
 //! kernel frees nothing of one until it is split, fills the holes again when it looks for memory to join (khugepaged), and
 //! backs units that nobody uses. So a region that loses a part of its pages is *sparse* from then on: no huge page, and the one
 //! that is there is split first. What of it is free counts as dirty, since the huge page backed it. Dense regions are left as
-//! the system is set. When all of a sparse region is free and given back it becomes one like any other.
+//! the system is set. Where huge pages come unasked, a sparse region that is all free and given back becomes one like any other.
 //!
 //! Where the system gives huge pages only to those who ask (`madvise`, the default of most distributions), a region is asked for when
 //! its first slab begins, if the heap is large and dense by then (`policy::is_dense`): one is left half empty at most. Of large

@@ -176,3 +176,15 @@ pub unsafe fn assert_zero(p: *const u8, n: usize) {
         }
     }
 }
+
+/// A figure of the process's memory (`smaps_rollup`), in bytes.
+pub fn memory_figure(name: &str) -> usize {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").expect("smaps_rollup");
+    let line = text.lines().find(|l| l.starts_with(name));
+    let figure = line.and_then(|l| l.split_whitespace().nth(1));
+    figure
+        .expect("a figure")
+        .parse::<usize>()
+        .expect("a number")
+        << 10
+}
