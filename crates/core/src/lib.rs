@@ -4,6 +4,7 @@
 //! `life` (start, fork, end), `stats`, `inspect` (checks for tests), `foreign` (pointers of others), `violation` (detected misuse), `config`.
 #![no_std]
 
+mod apart;
 pub mod bell;
 pub mod clock;
 pub mod config;

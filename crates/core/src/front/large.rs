@@ -6,12 +6,12 @@
 use crate::guard::fenced::{self, Fenced};
 use crate::guard::sampled::{self, Sampled};
 use crate::guard::{self, Objects};
-use crate::out::{LARGE as BYTES, LARGE_RUNS};
+use crate::out::LARGE;
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
 use crate::space::{self};
 use crate::span::reclaim;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicUsize, Ordering::*};
 use aethalloc_base::bounds;
 use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::options::Key;
@@ -27,26 +27,29 @@ const MOST_MOVED: usize = 4096;
 /// Objects that were moved and live, and ranges that could not be joined with their neighbours.
 static MOVED: AtomicUsize = AtomicUsize::new(0);
 
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-static MADE: AtomicU64 = AtomicU64::new(0);
-
 /// Bytes and number of live large objects, and how many were ever made.
 pub fn stats() -> (usize, usize, u64) {
-    (BYTES.load(Relaxed), COUNT.load(Relaxed), MADE.load(Relaxed))
+    (
+        LARGE.bytes.load(Relaxed),
+        LARGE.count.load(Relaxed),
+        LARGE.made.load(Relaxed),
+    )
 }
 
 /// One object of `bytes` bytes in a run of `units` units lives.
 fn count(bytes: usize, units: usize) {
-    BYTES.fetch_add(bytes, Relaxed);
-    LARGE_RUNS.fetch_add(units * UNIT, Relaxed);
-    COUNT.fetch_add(1, Relaxed);
+    LARGE.bytes.fetch_add(bytes, Relaxed);
+    LARGE.runs.fetch_add(units * UNIT, Relaxed);
+    LARGE.count.fetch_add(1, Relaxed);
 }
 
 /// One of `pages` pages does not any more.
 fn uncount(pages: usize, guarded: bool) {
-    BYTES.fetch_sub(pages * PAGE, Relaxed);
-    LARGE_RUNS.fetch_sub(run_units(pages, guarded) * UNIT, Relaxed);
-    COUNT.fetch_sub(1, Relaxed);
+    LARGE.bytes.fetch_sub(pages * PAGE, Relaxed);
+    LARGE
+        .runs
+        .fetch_sub(run_units(pages, guarded) * UNIT, Relaxed);
+    LARGE.count.fetch_sub(1, Relaxed);
 }
 
 /// An object of `size` bytes at a multiple of `align` (a power of two); null when memory is out.
@@ -132,7 +135,7 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
         },
     );
     count(bytes, run_units(bytes / PAGE, guarded));
-    MADE.fetch_add(1, Relaxed);
+    LARGE.made.fetch_add(1, Relaxed);
     space::narrow(p, bytes)
 }
 

@@ -14,6 +14,7 @@ pub mod entry;
 pub mod meta;
 pub mod pool;
 
+use crate::apart::Apart;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::*};
 use aethalloc_base::class;
 use aethalloc_base::options::Key;
@@ -30,7 +31,7 @@ pub const WIDE_MAP: usize = WIDE_UNITS * 8;
 const IMPOSSIBLE: usize = 1 << 63;
 
 /// What the fast path of free measures pointers against; `IMPOSSIBLE` before the space exists and when it is narrow.
-pub static FAST_BASE: AtomicUsize = AtomicUsize::new(IMPOSSIBLE);
+pub static FAST_BASE: Apart<AtomicUsize> = Apart(AtomicUsize::new(IMPOSSIBLE));
 
 static STATE: AtomicU8 = AtomicU8::new(0);
 static INIT: Lock = Lock::new();

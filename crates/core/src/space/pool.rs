@@ -72,6 +72,8 @@ struct Founders {
     taken: u32,
 }
 
+/// On lines of its own: beside it lies what every slow path reads.
+#[repr(align(64))]
 struct Guarded(UnsafeCell<Pools>);
 // SAFETY: touched only under the metadata lock.
 unsafe impl Sync for Guarded {}

@@ -6,10 +6,13 @@
 //! once, unless what earlier sweeps gave back was missed (`missed`). Where a support thread looks, it does, a little later.
 //! A program in a steady state causes no sweep.
 //!
-//! Cost: threads gather their bytes and change the shared sum once for every 32 KiB of them, or for a part of what is out
-//! (`policy::share`): the sum's line would go from thread to thread with every fourth large block.
+//! Cost: threads gather their bytes, what they took less what they freed, and change the shared sum once for every 32 KiB of the difference, or
+//! for a part of what is out (`policy::share`): the sum's line would go from thread to thread with every fourth large block. A thread that
+//! replaces what it frees leaves it alone. What a thread frees that never allocates and ends before it has freed 64 KiB is not counted:
+//! nobody is told of its end.
 
 use super::owners;
+use crate::apart::Apart;
 use crate::bell;
 use crate::config;
 use crate::missed::Missed;
@@ -28,23 +31,19 @@ static HIGH: AtomicIsize = AtomicIsize::new(0);
 static MISSED: Missed = Missed::new();
 static SWEEPING: AtomicBool = AtomicBool::new(false);
 
-/// Bytes that a thread gathers before it changes the shared sum; on a line of its own, since it seldom changes.
-#[repr(align(64))]
-struct Share(AtomicIsize);
-static SHARE: Share = Share(AtomicIsize::new(policy::LEAST_SHARE as isize));
+/// Bytes that a thread gathers before it changes the shared sum: it seldom changes.
+static SHARE: Apart<AtomicIsize> = Apart(AtomicIsize::new(policy::LEAST_SHARE as isize));
 
-/// Reports a thread's unsettled bytes if there are many, after an allocation.
+/// More bytes were taken by a thread than it may leave unreported.
 #[inline]
-pub fn settle_some(unsettled: &mut isize) {
-    if *unsettled >= SHARE.0.load(Relaxed) {
-        change(core::mem::take(unsettled));
-    }
+pub fn is_much(unsettled: isize) -> bool {
+    unsettled >= SHARE.load(Relaxed)
 }
 
 /// Reports a thread's unsettled bytes if there are many, or all of them were freed. The caller holds no lock.
 #[inline]
 pub fn settle(unsettled: &mut isize) {
-    if unsettled.abs() >= SHARE.0.load(Relaxed) {
+    if unsettled.abs() >= SHARE.load(Relaxed) {
         change(core::mem::take(unsettled));
     }
 }
@@ -54,8 +53,8 @@ pub fn change(bytes: isize) {
     // ORDERING: Relaxed everywhere: the sums steer a policy.
     let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
     let share = policy::share(live.max(0) as usize, owners::live()) as isize;
-    if share != SHARE.0.load(Relaxed) {
-        SHARE.0.store(share, Relaxed);
+    if share != SHARE.load(Relaxed) {
+        SHARE.store(share, Relaxed);
     }
     let peak = PEAK.load(Relaxed);
     if live > peak {

@@ -370,12 +370,14 @@ pub fn eligible(v: u64, line: usize, single: bool) -> u64 {
     }
 }
 
-/// About `want` of the `n` bits `v`, the lowest: those in a stretch of the group that would hold so many if they were spread evenly.
+/// About `want` of the `n` bits `v`, the lowest: those in a stretch of the group that would hold so many if they were spread evenly. And how
+/// many they are.
 #[inline]
-pub fn some(v: u64, n: usize, want: usize) -> u64 {
+pub fn some(v: u64, n: usize, want: usize) -> (u64, usize) {
     if n <= want {
-        return v;
+        return (v, n);
     }
     let width = aethalloc_base::policy::per(want * 64, n); // 1..64
-    v & (((1u64 << width) - 1) << v.trailing_zeros())
+    let some = v & (((1u64 << width) - 1) << v.trailing_zeros());
+    (some, some.count_ones() as usize)
 }

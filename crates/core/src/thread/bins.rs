@@ -18,7 +18,6 @@ use super::inside::Inside;
 use crate::span::ahead;
 use crate::span::central::{self, Owned};
 use crate::span::claim::Reserved;
-use crate::span::live;
 use crate::span::slab::{OUT, Slab, shape, some};
 use crate::span::waiting::Waiting;
 use crate::sync::{AtomicU8, Ordering::*};
@@ -196,7 +195,7 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
         let single = central::may_take_single(c, slab);
         let at = slab.cursor.load(Relaxed) as usize;
         if let Some((g, free, n)) = slab.next_worth(c, at, single) {
-            let bits = some(free, n, want);
+            let (bits, n) = some(free, n, want);
             // ORDERING: Release, pairs with Acquire in the purge: who sees these bits, also where the reservation is refused
             // now, sees OUT on the blocks of the earlier ones. Where they count, this thread is busy (`waiting`).
             slab.reserved.store(bits, Release);
@@ -211,7 +210,6 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
             if fresh != 0 && ahead::is_worth(s.size) {
                 ahead::back(c, slab, g, fresh);
             }
-            let n = bits.count_ones() as usize;
             cache.count_taken(n as u64, (n * s.size) as isize);
             cache.count_reservation();
             let bin = bins.bin(c);
@@ -254,13 +252,10 @@ pub fn drain(cache: &mut Cache, bins: &mut Bins) {
         bin.bits = 0;
         bin.slab = 0;
         let left = bits.count_ones() as usize;
-        cache.count_taken(
-            (left as u64).wrapping_neg(),
-            -((left * class::size(c)) as isize),
-        );
+        cache.count_given_back(left as u64, (left * class::size(c)) as isize);
         central::let_go(c, Slab::at(slab), cache.id, true);
     }
-    live::settle(&mut cache.unsettled);
+    cache.settle();
 }
 
 /// The bins of the calling thread, made at the first call; `None` without memory, under `cache:off` and where a safety

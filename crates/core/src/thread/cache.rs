@@ -6,7 +6,7 @@
 
 use super::bins::{self, Bins};
 use super::inside::Inside;
-use super::tls::{Life, Tls, tls};
+use super::tls::{BUDGET, Life, Tls, tls};
 use crate::guard::hardened::magazine::Magazines;
 use crate::space::pool;
 use crate::span::live;
@@ -38,7 +38,9 @@ pub struct Cache {
     /// Hardened blocks, under that profile; null before the first.
     pub magazines: *mut Magazines,
     /// Bytes taken from slabs less bytes freed, not yet reported (`live::settle`).
-    pub unsettled: isize,
+    unsettled: isize,
+    /// Bytes freed since the thread took stock that `unsettled` has in it already.
+    counted: i32,
     /// Blocks taken from slabs since the start.
     pub taken: AtomicU64,
     /// Rest of a line group of each class that is stashed: address of the group | mask of blocks still there.
@@ -54,14 +56,57 @@ impl Cache {
     /// The pool that caches come from.
     pub const POOL: usize = pool::pool_for(size_of::<Cache>());
 
-    /// Counts `blocks` taken from slabs (wrapping, to take some back) and their bytes.
+    /// Counts `blocks` taken from slabs, of `bytes` in all.
     #[inline]
     pub fn count_taken(&mut self, blocks: u64, bytes: isize) {
+        self.count(blocks, bytes);
+        if live::is_much(self.unsettled) {
+            self.settle_taken();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_taken(&mut self) {
+        self.count_freed(tls());
+        self.settle();
+    }
+
+    /// Counts `blocks` that had been taken from slabs and are given back, of `bytes` in all.
+    pub fn count_given_back(&mut self, blocks: u64, bytes: isize) {
+        self.count(blocks.wrapping_neg(), -bytes);
+    }
+
+    #[inline]
+    fn count(&mut self, blocks: u64, bytes: isize) {
         // Only this thread writes it.
         let taken = self.taken.load(Relaxed).wrapping_add(blocks);
         self.taken.store(taken, Relaxed);
         self.unsettled += bytes;
-        live::settle_some(&mut self.unsettled);
+    }
+
+    /// Counts what the thread, whose words are `t`, freed since it took stock: else one that allocates as much as it frees would
+    /// change the sum of all threads for either, again and again.
+    pub fn count_freed(&mut self, t: Tls) {
+        let freed = BUDGET.wrapping_sub(t.budget());
+        self.unsettled -= freed.wrapping_sub(self.counted) as isize;
+        self.counted = freed;
+    }
+
+    /// The thread takes stock: `freed` bytes since the last time.
+    pub fn count_stock(&mut self, freed: isize) {
+        self.unsettled -= freed - self.counted as isize;
+        self.counted = 0;
+    }
+
+    /// Reports what is unsettled if it is much. The caller holds no lock.
+    pub fn settle(&mut self) {
+        live::settle(&mut self.unsettled);
+    }
+
+    /// Reports what is unsettled. The caller holds no lock.
+    pub fn settle_all(&mut self) {
+        live::change(core::mem::take(&mut self.unsettled));
     }
 
     /// Counts a reservation.

@@ -4,7 +4,7 @@ use super::bins::{self, Bins};
 use super::cache::Cache;
 use super::cold;
 use super::inside::Inside;
-use super::tls::{Life, Tls};
+use super::tls::{BUDGET, Life, Tls};
 use crate::guard::hardened::magazine::Magazines;
 use crate::space::pool;
 use crate::span::owners;
@@ -44,6 +44,9 @@ pub fn end(t: Tls) {
     crate::guard::fault::thread_ends();
     // For good: from here on a fork's child must not touch the cache. It is unregistered at the end.
     cache.owner.busy.begin();
+    // What it frees from here on is counted when it takes stock without a cache.
+    cache.count_freed(t);
+    t.set_budget(BUDGET);
     abandon(cache);
     t.set_cache(null_mut());
     t.set_life(Life::Over);
@@ -57,7 +60,7 @@ pub fn end(t: Tls) {
 #[cold]
 pub fn abandon(cache: &'static mut Cache) {
     drain(cache);
-    live::change(core::mem::take(&mut cache.unsettled));
+    cache.settle_all();
     // Reads of its lists by others end with this: no slab bears the id afterwards.
     central::disown(cache.id);
     live::retire(

@@ -49,13 +49,13 @@ pub extern "C" fn take_stock(ptr: *mut u8) {
     let slab = Slab::of_entry(class, part, state);
     match cache::current(t) {
         Some(cache) => {
-            cache.unsettled -= freed;
+            cache.count_stock(freed);
             let earlier = cache.remember(class, slab.reference());
             central::noticed(class, slab);
             if let Some((class, slab)) = earlier {
                 central::released(class, Slab::at(slab));
             }
-            live::settle(&mut cache.unsettled);
+            cache.settle();
         }
         None => {
             central::noticed(class, slab);
