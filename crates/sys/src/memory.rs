@@ -9,7 +9,6 @@ const PROT_READ: usize = 1;
 const PROT_WRITE: usize = 2;
 const PROT_MTE: usize = 0x20;
 const MAP_PRIVATE_ANON_NORESERVE: usize = 0x2 | 0x20 | 0x4000;
-const MADV_RANDOM: usize = 1;
 const MADV_DONTNEED: usize = 4;
 const MADV_HUGEPAGE: usize = 14;
 const MADV_NOHUGEPAGE: usize = 15;
@@ -155,13 +154,23 @@ pub unsafe fn wipe_on_fork(at: *mut u8, len: usize) -> Result<(), Errno> {
     unsafe { call3(nr::MADVISE, at as usize, len, MADV_WIPEONFORK) }.map(|_| ())
 }
 
-/// Tells the kernel not to expect the neighbours of a page of the range to be needed with it.
+/// How a range of a file is read, for the kernel. Ranges with different ways are different mappings, and a page fault maps neighbours of one
+/// mapping only.
+#[derive(Clone, Copy)]
+pub enum Reading {
+    /// A page here, a page there.
+    Random = 1,
+    /// One after the other.
+    Sequential = 2,
+}
+
+/// Tells the kernel how the range will be read.
 ///
 /// # Safety
 /// The range is ours and page aligned.
-pub unsafe fn expect_random(at: *mut u8, len: usize) -> Result<(), Errno> {
+pub unsafe fn expect(at: *mut u8, len: usize, reading: Reading) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
-    unsafe { call3(nr::MADVISE, at as usize, len, MADV_RANDOM) }.map(|_| ())
+    unsafe { call3(nr::MADVISE, at as usize, len, reading as usize) }.map(|_| ())
 }
 
 /// Leaves the range out of children.

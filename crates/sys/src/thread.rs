@@ -34,6 +34,7 @@ pub struct Room {
 
 /// Makes room for a thread whose thread-local block has `len` bytes at `block` in the calling thread. Not inherited by fork.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn make_room(block: *const u8, len: usize) -> Result<Room, Errno> {
     let offset = block.addr().wrapping_sub(me()) as isize;
     let reach = offset.unsigned_abs() + len + 2 * CONTROL;

@@ -99,6 +99,7 @@ pub fn ring() {
 
 #[cold]
 #[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
 fn bury(s: &'static Shared) {
     if s.word.bury() {
         s.allowed.store(0, Relaxed);
@@ -116,6 +117,7 @@ pub fn poke() {
 
 #[cold]
 #[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
 fn answer(s: &'static Shared, after: After) {
     match after {
         After::Wake => futex_wake(s.word.futex(), 1),

@@ -53,7 +53,7 @@ fn uncount(pages: usize, guarded: bool) {
 }
 
 /// An object of `size` bytes at a multiple of `align` (a power of two); null when memory is out.
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let within_page = align <= PAGE;
     let align = align.max(UNIT);
@@ -79,7 +79,7 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
 }
 
 /// As [`allocate`], at a multiple of [`UNIT`] or more, and so that it can grow in place.
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let Some((bytes, own_align)) = bounds::run(size) else {
         return null_mut();
@@ -147,6 +147,7 @@ pub fn run_units(pages: usize, guarded: bool) -> usize {
 /// Puts a guard behind the first `bytes` bytes of the run: one page, because what it covers has to be faulted in again
 /// by the next user. Without one, gives back what was kept for it.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 fn put_guard(run: &mut Run, bytes: usize) -> bool {
     let page = guard::pages::size();
     if page == 0 {
@@ -165,6 +166,7 @@ fn put_guard(run: &mut Run, bytes: usize) -> bool {
 
 /// The run of an object at `unit`, its guard taken off; `None` if that is impossible: the run is lost.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 fn unguarded(unit: usize, pages: usize, guarded: bool) -> Option<Run> {
     let run = Run {
         first: unit,
@@ -182,7 +184,7 @@ fn unguarded(unit: usize, pages: usize, guarded: bool) -> Option<Run> {
 }
 
 /// Ends the object of `pages` pages at `unit`; false if somebody else did.
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn free(unit: usize, pages: usize, guarded: bool) -> bool {
     let Some(moved) = entry::take_large(unit, pages, guarded) else {
         return false;
@@ -202,7 +204,7 @@ pub fn free(unit: usize, pages: usize, guarded: bool) -> bool {
 
 /// Gives back a run whose pages lie in, or were moved out of, a mapping of its own; true if that is gone. A run that is
 /// lost stays taken for ever.
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 fn give_renewed(mut run: Run) -> bool {
     // SAFETY: the caller's run; nobody needs its contents.
     match unsafe { memory::renew(space::address_of(run.first), run.units * UNIT) } {

@@ -350,6 +350,7 @@ pub fn reset() {
 }
 
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 fn make_sparse(r: usize, surely: bool) {
     let full = SPARSE.load(Relaxed) >= MOST_SPARSE && SYSTEM.load(Relaxed) != 1;
     if REFUSED.load(Relaxed) || full || BUSY.swap(true, Acquire) {

@@ -24,6 +24,7 @@ pub static PURGED: AtomicU64 = AtomicU64::new(0);
 
 /// Gives the pages of units that the caller has back; `None` if the system refuses.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn discard(first: usize, units: usize) -> Option<()> {
     huge::loosen(first, units);
     // SAFETY: the units belong to the caller; nobody needs their contents.
@@ -62,6 +63,7 @@ pub fn asked_again(bytes: usize) {
 
 /// Gives dirty units back until at most `target` are left, oldest regions first. Returns bytes given back.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn to(target: usize) -> usize {
     let mut bytes = 0;
     while DIRTY.load(Relaxed) > target {

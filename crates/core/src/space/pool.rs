@@ -215,6 +215,7 @@ const fn pages_of(size: usize, i: usize) -> u32 {
 /// Gives back the OS pages of chunks on which no place is taken; for when many objects ended. Returns bytes. Costs a look at each
 /// chunk; the lock is held for one chunk at a time.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn purge() -> usize {
     let mut bytes = 0;
     for n in 0.. {

@@ -46,7 +46,7 @@ pub fn is_worth(size: usize) -> bool {
 /// The pages `fresh` of the unit of group `g`, which hold nothing, are about to be used by the slab's holder.
 #[cold]
 #[inline(never)]
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn back(c: Class, slab: &Slab, g: usize, fresh: u16) {
     if REFUSED.load(Relaxed) || config::get(Key::ahead) == 0 || crate::space::os_page() != PAGE {
         return;

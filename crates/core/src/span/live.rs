@@ -69,6 +69,7 @@ pub fn change(bytes: isize) {
 
 #[cold]
 #[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
 fn fallen(live: isize) {
     if bell::is_served() && config::get(Key::support_sweep) != 0 {
         bell::ring(); // the support thread sweeps

@@ -20,6 +20,7 @@ use aethalloc_sys::memory;
 /// Purges the empty pages of every slab, and releases slabs that are all free; empty pages of the metadata go too. Returns bytes given
 /// back of slabs.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn all() -> usize {
     let mut bytes = 0;
     for u in crate::space::first_unit()..crate::pages::top_unit() {

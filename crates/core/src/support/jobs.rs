@@ -99,6 +99,7 @@ impl Jobs {
     }
 
     /// A support thread begins; `own_files`: it may open some.
+    #[unsafe(link_section = ".text.unknown.later")]
     pub fn first(&mut self, own_files: bool) {
         self.pressure.begin(own_files);
         pages::huge::set_system(if own_files {

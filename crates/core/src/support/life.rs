@@ -44,6 +44,7 @@ fn is_asked_for() -> bool {
 /// Somebody rang and there is no support thread: starts one if the process has threads and CPUs for it. Takes no lock and
 /// calls nothing of the C library, so that it may run inside any `free`.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn start() {
     let Some(s) = bell::shared() else { return };
     if !is_asked_for() && (s.counted.load(Relaxed) == 0 || owners::live() < 2) {
@@ -85,6 +86,7 @@ fn create(s: &'static Shared) -> Option<()> {
 }
 
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 extern "C" fn run() -> ! {
     if let Some(s) = bell::shared() {
         let own_files = thread::settle_down(b"aethalloc\0\0\0\0\0\0\0");

@@ -83,6 +83,7 @@ impl Pressure {
 
     /// A thread begins; the last one's files ended with it.
     #[cold]
+    #[unsafe(link_section = ".text.unknown.later")]
     pub fn begin(&mut self, own_files: bool) {
         self.source = if own_files && config::get(Key::support_pressure) != 0 {
             Source::open(root())

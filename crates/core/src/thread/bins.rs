@@ -175,7 +175,7 @@ pub unsafe fn held_bytes(bins: *const Bins) -> usize {
 /// Goes through the groups of the slab once, from the first to the last (a group that fills up again while it is at hand is
 /// taken again), then lets go of it: what becomes free behind it waits for the slab's next turn.
 #[inline(never)]
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     let s = shape(c);
     let want = bins.next_want(c, s.size);

@@ -67,6 +67,7 @@ impl Cache {
 
     #[cold]
     #[inline(never)]
+    #[unsafe(link_section = ".text.unknown.later")]
     fn settle_taken(&mut self) {
         self.count_freed(tls());
         self.settle();

@@ -38,6 +38,7 @@ pub fn thread_ends(t: Tls) {
 }
 
 /// As [`thread_ends`], inside a slow path of a live thread; it has no bins afterwards.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn end(t: Tls) {
     // SAFETY: a live thread's cache is its own.
     let cache = unsafe { &mut *t.cache() };
@@ -58,6 +59,7 @@ pub fn end(t: Tls) {
 /// Gives back everything that `cache` holds, and the cache itself. Its thread is the caller, or does not exist
 /// (a fork's child).
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn abandon(cache: &'static mut Cache) {
     drain(cache);
     cache.settle_all();
@@ -83,6 +85,7 @@ pub fn abandon(cache: &'static mut Cache) {
 
 /// Empties everything the cache holds; it stays usable.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn drain(cache: &mut Cache) {
     if let Some(bins) = bins::existing(cache) {
         bins::drain(cache, bins);

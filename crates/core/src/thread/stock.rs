@@ -21,7 +21,7 @@ static OWED: AtomicIsize = AtomicIsize::new(0);
 
 /// `ptr` was freed, and the thread's budget is used up.
 #[inline(never)]
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub extern "C" fn take_stock(ptr: *mut u8) {
     let t = tls();
     let Some(_inside) = Inside::enter(t) else {

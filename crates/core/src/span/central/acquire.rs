@@ -70,7 +70,7 @@ pub(super) fn search(
 /// (its blocks never share a line, all of it is free, or the thread is the only one that ever took from it) or if half of it is
 /// such groups: then memory counts more.
 #[inline(never)]
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn acquire(
     c: Class,
     id: u32,

@@ -64,7 +64,7 @@ fn settle(c: Class, slab: &Slab) -> bool {
 
 /// Blocks of `slab` were freed: it gets listed if nobody holds it and it is on no list, and released if it is all free.
 /// The slab may have ended meanwhile. The caller holds no lock.
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn noticed(c: Class, slab: &'static Slab) {
     if slab.claim.looks_held() || !slab.claim.looks_resting() && !slab.all_free(c) {
         return;
@@ -87,7 +87,7 @@ fn look(c: Class, slab: &'static Slab) {
 }
 
 /// As [`noticed`], but only a slab that is all free matters.
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn released(c: Class, slab: &'static Slab) {
     if !slab.claim.looks_held() && slab.all_free(c) {
         noticed(c, slab);
@@ -117,7 +117,7 @@ pub fn end(c: Class, slab: &'static Slab) {
 
 /// As [`noticed`], by the sweep, which has the slab's lock already and counted `free` blocks before; true: the caller calls
 /// [`end`] without it.
-#[unsafe(link_section = ".text.unlikely.later")]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn settle_swept(c: Class, slab: &'static Slab, free: usize) -> bool {
     match slab.claim.state(c) {
         State::Gone | State::Held => false,
