@@ -64,6 +64,7 @@ impl Lock {
 
     #[cold]
     #[inline(never)]
+    #[unsafe(link_section = ".text.unknown.later")]
     fn take_slow(&self) -> Held<'_> {
         // ORDERING: Relaxed: only this thread can have written its own identity.
         if FORKING.load(Relaxed) == me() {
@@ -166,6 +167,7 @@ pub fn mark_repaired() {
 /// Repairs a child that was made without fork handlers, for a caller that met something other than a lock which nobody
 /// will ever give back.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn repair_child() {
     if in_unprepared_child() {
         reset_hook();

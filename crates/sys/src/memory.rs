@@ -125,6 +125,7 @@ pub unsafe fn want_huge(at: *mut u8, len: usize, yes: bool) -> Result<(), Errno>
 
 /// Whether the system backs any memory by huge pages, asked or not; `None`: it does not say. Opens a file.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn huge_everywhere() -> Option<bool> {
     let fd = process::open(b"/sys/kernel/mm/transparent_hugepage/enabled\0").ok()?;
     let mut text = [0u8; 64];

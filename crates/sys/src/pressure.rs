@@ -75,6 +75,7 @@ impl Source {
 
     /// Opens what there is. `root` is put before every path: empty but for tests.
     #[cold]
+    #[unsafe(link_section = ".text.unknown.later")]
     pub fn open(root: &[u8]) -> Self {
         let mut s = Source::none();
         let mut text = [0u8; TEXT];
@@ -128,6 +129,7 @@ impl Source {
     }
 
     /// Reads what there is to read now.
+    #[unsafe(link_section = ".text.unknown.later")]
     pub fn look(&self) -> Seen {
         let mut text = [0u8; TEXT];
         let stalled = pressure::stalled(read_from(self.pressure, &mut text));

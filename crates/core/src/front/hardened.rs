@@ -18,6 +18,7 @@ use core::sync::atomic::compiler_fence;
 
 /// `malloc`.
 #[inline(never)]
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn allocate(size: usize) -> *mut u8 {
     if Hardened::serves(size) {
         let c = class::of_small(bins::bin_of(), Hardened::whole(size));
@@ -36,6 +37,7 @@ pub fn allocate(size: usize) -> *mut u8 {
 
 /// `free`.
 #[inline(never)]
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn deallocate(ptr: *mut u8) {
     if short(cache::me(), |_, m| fast::deallocate(m, ptr.addr(), None)) != Some(true) {
         small::deallocate_long(ptr);
@@ -44,6 +46,7 @@ pub fn deallocate(ptr: *mut u8) {
 
 /// `free` by a caller that says how many bytes the object has.
 #[inline(never)]
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn deallocate_sized(ptr: *mut u8, size: usize) {
     if short(cache::me(), |_, m| {
         fast::deallocate(m, ptr.addr(), Some(size))
@@ -97,6 +100,7 @@ fn here() -> usize {
 }
 
 /// A hardened object; null if no class serves it. Inside.
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn allocate_slowly(t: Tls, size: usize, align: usize) -> *mut u8 {
     if !crate::space::ready() {
         return null_mut();
@@ -123,6 +127,7 @@ fn with_magazines<R>(t: Tls, f: impl FnOnce(Option<&Magazines>) -> R) -> R {
 }
 
 /// Ends the object at `p` in the slab `slab`.
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn end(p: usize, slab: usize, size: Option<usize>) {
     let t = cache::me();
     let Some(_inside) = Inside::enter(t) else {

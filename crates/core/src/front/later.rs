@@ -12,6 +12,7 @@ static PENDING: AtomicBool = AtomicBool::new(false);
 static TABLE: [AtomicUsize; PLACES] = [const { AtomicUsize::new(0) }; PLACES];
 
 /// The object at `p` ends later.
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn put(p: usize) {
     // ORDERING: Release, pairs with Acquire in `take_all`: the object's last use comes before its end.
     let free = |place: &AtomicUsize| place.compare_exchange(0, p, Release, Relaxed).is_ok();

@@ -83,6 +83,7 @@ pub fn to(target: usize) -> usize {
 /// As [`to`], without a lock: regions that became dirty before `stamp` (on the clock of [`super::set_stamp`]) first,
 /// the rest after them.
 #[cold]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn excess(target: usize, stamp: u32) -> usize {
     let mut bytes = 0;
     for old_only in [true, false] {

@@ -190,6 +190,7 @@ fn granted() -> usize {
     size
 }
 
+#[unsafe(link_section = ".text.unlikely.apart")]
 fn make_narrow(limit: Option<usize>) -> bool {
     let mut room = limit.unwrap_or_else(granted).min(1 << 40);
     ROOM.store(room, Relaxed);

@@ -322,6 +322,7 @@ unsafe fn damage(p: *mut u8, block: usize, found: u64) -> Damage {
 /// # Safety
 /// A block of `block` bytes, a multiple of 16, at a multiple of 16, lies at `p`.
 #[inline]
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub unsafe fn first_used(p: *mut u8, block: usize) -> Option<usize> {
     // SAFETY: the caller's promise.
     if unsafe { zero::is_zero(p, block) } {

@@ -76,6 +76,7 @@ fn make(c: Class) -> Option<&'static Depot> {
 
 /// Moves free blocks of class `c` from the end of `blocks` to the depot; how many remain in front.
 #[inline]
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn put(c: Class, blocks: &[Block]) -> usize {
     let Some(depot) = existing(c).or_else(|| make(c)) else {
         return blocks.len();
