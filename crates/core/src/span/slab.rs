@@ -77,6 +77,8 @@ pub struct Slab {
     /// OS pages of each unit that hold nothing: never touched since the unit was clean, or given back. Bits are cleared
     /// by whoever hands out a block there, set by a purge.
     pub clean: [AtomicU16; 8],
+    /// Groups before this one were used since the slab's life began (holder, or slab's lock).
+    pub frontier: AtomicU16,
 }
 const _: () = assert!(size_of::<Slab>() <= HEADER);
 
@@ -296,6 +298,36 @@ impl Slab {
             at = at.wrapping_add(stride);
         }
         None
+    }
+
+    /// Where to reserve instead of at group `g`, with `n` blocks `free`, if that lies beyond the groups that were used so far: at the first of these
+    /// when half of their blocks are free again. So a thread that has a few blocks of a class keeps to a few groups, whose lines and pages
+    /// are warm, instead of going through the whole slab. Else a few groups more are used from now on: the more, the more there were,
+    /// so that a slab that fills up is looked through about ten times.
+    #[inline(never)]
+    pub fn at_frontier(
+        &self,
+        c: Class,
+        (g, free, n): (usize, u64, usize),
+        single: bool,
+    ) -> (usize, u64, usize) {
+        let s = shape(c);
+        let (mut all, mut first) = (0, None);
+        for h in 0..g {
+            let free = eligible(self.free_mask(c, h), s.line, single);
+            let n = free.count_ones() as usize;
+            all += n;
+            if first.is_none() && n >= s.worth {
+                first = Some((h, free, n));
+            }
+        }
+        if all * 2 >= g * s.group_blocks(0)
+            && let Some(first) = first
+        {
+            return first;
+        }
+        self.frontier.store((g + 1 + g / 4) as u16, Relaxed);
+        (g, free, n)
     }
 
     /// Every block is free.

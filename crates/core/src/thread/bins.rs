@@ -173,7 +173,8 @@ pub unsafe fn held_bytes(bins: *const Bins) -> usize {
 /// Bins are empty for hot class `c`: reserves a group's free blocks and returns one; null when memory is out.
 ///
 /// Goes through the groups of the slab once, from the first to the last (a group that fills up again while it is at hand is
-/// taken again), then lets go of it: what becomes free behind it waits for the slab's next turn.
+/// taken again; before groups that were never used come those that are half free again), then lets go of it: what becomes free behind it
+/// waits for the slab's next turn.
 #[inline(never)]
 #[unsafe(link_section = ".text.unknown.later")]
 pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
@@ -194,7 +195,12 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
         let slab = Slab::at(bins.bin(c).slab);
         let single = central::may_take_single(c, slab);
         let at = slab.cursor.load(Relaxed) as usize;
-        if let Some((g, free, n)) = slab.next_worth(c, at, single) {
+        if let Some(next) = slab.next_worth(c, at, single) {
+            let (g, free, n) = if next.0 < slab.frontier.load(Relaxed) as usize {
+                next
+            } else {
+                slab.at_frontier(c, next, single)
+            };
             let (bits, n) = some(free, n, want);
             // ORDERING: Release, pairs with Acquire in the purge: who sees these bits, also where the reservation is refused
             // now, sees OUT on the blocks of the earlier ones. Where they count, this thread is busy (`waiting`).

@@ -190,6 +190,7 @@ pub(super) fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> 
         field.store(0, Relaxed);
     }
     slab.cursor.store(0, Relaxed);
+    slab.frontier.store(0, Relaxed);
     slab.reserved.store(0, Relaxed);
     for clean in &slab.clean {
         clean.store(if run.clean { u16::MAX } else { 0 }, Relaxed);
