@@ -11,8 +11,8 @@ use crate::peers::{self, Absent, Peer};
 use crate::result::ResultFile;
 use crate::runner::{self, Plan};
 use crate::{
-    bless, callgrind, compare, docs, html, interrupt, machine, rank, report, scaling, selfcheck,
-    six,
+    bless, callgrind, compare, docs, floor, html, interrupt, machine, rank, report, scaling,
+    selfcheck, six,
 };
 
 /// Measure allocators side by side, on unmodified programs.
@@ -105,6 +105,13 @@ enum Action {
         /// Where they are compared
         b: PathBuf,
     },
+    /// How little memory each workload of a result can do with, beside what was measured
+    Floor {
+        /// A result with aethalloc and mimalloc
+        result: PathBuf,
+        /// Only these workloads
+        names: Vec<String>,
+    },
     /// Write README's and docs' tables and plots from the results kept in docs/results
     Docs {
         /// Only say what would change; fails if something would
@@ -190,6 +197,12 @@ fn run(args: &Args) -> Result<bool, String> {
                     workload.suite, workload.name, workload.about
                 );
             }
+            Ok(true)
+        }
+        Some(Action::Floor { result, names }) => {
+            interrupt::install();
+            let result = ResultFile::load(result)?;
+            print!("{}", floor::text(&checkout, &result, names)?);
             Ok(true)
         }
         Some(Action::SelfCheck) => {

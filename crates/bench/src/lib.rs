@@ -15,6 +15,7 @@ mod cli;
 mod compare;
 mod definitions;
 mod docs;
+mod floor;
 mod html;
 mod interrupt;
 mod launch;
