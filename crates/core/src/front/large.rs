@@ -12,6 +12,7 @@ use crate::space::entry::{self, Kind};
 use crate::space::{self};
 use crate::span::reclaim;
 use crate::sync::{AtomicUsize, Ordering::*};
+use crate::thread::cache::{self, Cache};
 use aethalloc_base::bounds;
 use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::options::Key;
@@ -58,7 +59,8 @@ pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let within_page = align <= PAGE;
     let align = align.max(UNIT);
     if guard::is_sampling() && align == UNIT && size > SMALL_MAX {
-        let p = if guard::due_large() {
+        let due = cache::current(cache::me()).is_some_and(Cache::is_large_sample_due);
+        let p = if due {
             Sampled::allocate(size, zeroed)
         } else if within_page {
             Fenced::allocate(size, zeroed)

@@ -10,13 +10,13 @@ use crate::space::entry::{self, Kind};
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{FREE, OUT, shape};
 use crate::sync::Ordering::*;
-use crate::thread::bins::{self, Bins};
-use crate::thread::cache::{self, Cache};
+use crate::thread::bins;
+use crate::thread::cache;
 use crate::thread::inside::Inside;
 use crate::thread::tls::Tls;
 use crate::thread::{cold, stock};
 use crate::violation::{self, Verb};
-use aethalloc_base::class::{self, Class, SMALL_MAX};
+use aethalloc_base::class::{self, SMALL_MAX};
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 use core::ptr::null_mut;
 
@@ -52,16 +52,16 @@ fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
     if !crate::space::ready() {
         return null_mut();
     }
-    if guard::is_sampling() && guard::due() {
+    let c = class::of_small(bins::bin_of(), size);
+    let Some(cache) = cache::current(t) else {
+        return cold::alloc_uncached(c);
+    };
+    if guard::is_sampling() && cache.is_sample_due() {
         let p = Sampled::allocate(size, false);
         if !p.is_null() {
             return p;
         }
     }
-    let c = class::of_small(bins::bin_of(), size);
-    let Some(cache) = cache::current(t) else {
-        return cold::alloc_uncached(c);
-    };
     if inside.interrupts_malloc() {
         return cold::alloc(cache, c);
     }
@@ -73,26 +73,16 @@ fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
         if bin.bits != 0 {
             return bins::take(bin);
         }
-        return refill(cache, bins, c);
+        return bins::refill(cache, bins, c);
     }
     if cache.heats(c)
         && let Some(bins) = bins::of(&mut inside, cache)
     {
         cold::unstash(cache, c);
         bins.warm(c);
-        return refill(cache, bins, c);
+        return bins::refill(cache, bins, c);
     }
     cold::alloc(cache, c)
-}
-
-/// As [`bins::refill`]; the sampling learns how many allocations will pass before the next one.
-#[inline]
-fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
-    let p = bins::refill(cache, bins, c);
-    if guard::is_sampling() {
-        guard::passed(bins.bin(c).bits.count_ones() as usize);
-    }
-    p
 }
 
 /// `free` by a caller that says the object has `size` bytes: only `hardened` compares.

@@ -16,7 +16,7 @@
 //! ```text
 //! option ----> start: CPU can? kernel enabled? wanted? (base::safety) ----> pages  (how guards are made)
 //!                                                                    `--> fault  (SIGSEGV: which object, both stacks)
-//! allocation, slow path --> due? --> sampled::Sampled::allocate      free, page map says "sampled" --> ...::deallocate
+//! allocation, slow path --> Sampling::is_due --> sampled::Sampled::allocate      free, page map says "sampled" --> ...::deallocate
 //! ```
 //! Cost when off: one load and a branch in the slow paths. When on: see `docs/safety.md`.
 
@@ -31,7 +31,7 @@ mod stack;
 pub mod tagged;
 
 use crate::config;
-use crate::sync::{AtomicI64, AtomicU64, Ordering::*};
+use crate::sync::{AtomicU64, Ordering::*};
 use crate::violation::{Line, Verb};
 use aethalloc_base::options::Key;
 use aethalloc_base::safety::{GuardPages, PROFILES, Profile};
@@ -59,7 +59,7 @@ pub fn profile() -> Profile {
     Profile::of(config::profile().load(Relaxed) as usize)
 }
 
-/// True while slow paths have to ask [`due`].
+/// True while slow paths have to ask a thread's [`Sampling`].
 #[inline]
 pub fn is_sampling() -> bool {
     config::profile().load(Relaxed) == Profile::Guard as u8
@@ -144,7 +144,7 @@ fn start_as(profile: Profile) {
     if profile == Profile::Hardened {
         hardened::start();
     } else if profile == Profile::Guard {
-        LEFT.store(interval(), Relaxed);
+        SEED.store(aethalloc_sys::process::random(), Relaxed);
     }
     stack::start();
     fault::install();
@@ -166,39 +166,61 @@ pub fn allows_caches() -> bool {
     }
 }
 
-/// Allocations until the next sample.
-static LEFT: AtomicI64 = AtomicI64::new(i64::MAX);
+/// What threads' first intervals are made from.
+static SEED: AtomicU64 = AtomicU64::new(0);
 
-/// A random number of allocations, `guard_rate` on average.
-fn interval() -> i64 {
+/// When a thread's next sample is due, in allocations of its own: no count is shared, so that none is fought for.
+#[derive(Default)]
+pub struct Sampling {
+    /// What the count of blocks that the thread took has to reach, less one; 0 before the first call.
+    next: u64,
+}
+
+impl Sampling {
+    /// Whether the allocation after `taken` of them is to be a sample; `thread`: any number that others have not.
+    #[inline]
+    pub fn is_due(&mut self, taken: u64, thread: u32) -> bool {
+        (taken.wrapping_add(1).wrapping_sub(self.next) as i64) >= 0 && self.draws(taken, thread)
+    }
+
+    /// As [`Sampling::is_due`], for one large object: as likely as for a thousand small ones, because it costs as much as they.
+    #[cold]
+    pub fn is_large_due(&mut self, taken: u64, thread: u32) -> bool {
+        if self.next != 0 {
+            let less = config::get(Key::guard_rate) as u64 / 1024;
+            self.next = self.next.saturating_sub(less).max(1);
+        }
+        self.is_due(taken, thread)
+    }
+
+    /// Chooses the next interval; whether one is over.
+    #[cold]
+    #[inline(never)]
+    fn draws(&mut self, taken: u64, thread: u32) -> bool {
+        let first = self.next == 0;
+        let after = if first {
+            // The lesser of two is what is left of an interval at any moment, so that short threads are sampled as often as long ones.
+            let seed = SEED.load(Relaxed).wrapping_add(thread as u64);
+            interval(mixed(seed)).min(interval(mixed(!seed)))
+        } else {
+            interval(aethalloc_sys::process::random())
+        };
+        self.next = taken.wrapping_add(after);
+        !first || after == 1
+    }
+}
+
+/// A number of allocations, `guard_rate` on average, from a random word.
+fn interval(random: u64) -> u64 {
     let rate = config::get(Key::guard_rate) as u64;
-    if rate <= 1 {
-        return 1;
-    }
-    1 + (aethalloc_sys::process::random() % (2 * rate - 1)) as i64
+    1 + random.checked_rem(2 * rate - 1).unwrap_or(0)
 }
 
-/// `n` more allocations will pass before a slow path is entered again.
-#[inline]
-pub fn passed(n: usize) {
-    // ORDERING: Relaxed here and in `due`: a counter that steers sampling.
-    LEFT.fetch_sub(n as i64, Relaxed);
-}
-
-/// Counts one allocation; whether it is to be a sample.
-#[inline]
-pub fn due() -> bool {
-    if LEFT.fetch_sub(1, Relaxed) > 1 {
-        return false;
-    }
-    LEFT.store(interval(), Relaxed);
-    true
-}
-
-/// As [`due`], for one large object: as likely as for a thousand small ones, because it costs as much as they.
-pub fn due_large() -> bool {
-    passed(config::get(Key::guard_rate) / 1024);
-    due()
+/// A word that looks random for each `v`.
+fn mixed(v: u64) -> u64 {
+    let v = (v ^ v >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let v = (v ^ v >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    v ^ v >> 31
 }
 
 /// What was done, for statistics and tests.
@@ -307,4 +329,44 @@ pub fn each_lock(mut f: impl FnMut(&Lock)) {
     f(sampled::lock());
     f(fenced::lock());
     f(stack::lock());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples among `threads` threads of `each` allocations, `step` between two slow paths.
+    fn samples(threads: u32, each: u64, step: u64) -> u64 {
+        let one = |thread| {
+            let mut sampling = Sampling::default();
+            (0..each / step)
+                .filter(|turn| sampling.is_due(turn * step, thread))
+                .count() as u64
+        };
+        (0..threads).map(one).sum()
+    }
+
+    /// Short threads have no fewer samples than a long one.
+    #[test]
+    fn one_allocation_in_guard_rate_is_a_sample() {
+        let rate = config::get(Key::guard_rate) as u64;
+        for (threads, each, step) in [(1, 2000 * rate, rate / 64), (200_000, rate / 100, 64)] {
+            let expected = threads as u64 * each / rate;
+            let found = samples(threads, each, step);
+            // Six standard deviations.
+            assert!(
+                found.abs_diff(expected) < 6 * expected.isqrt(),
+                "{threads} threads: {found}, not about {expected}"
+            );
+        }
+    }
+
+    /// A large object counts as a thousandth of the rate.
+    #[test]
+    fn one_large_object_in_a_thousand_is_a_sample() {
+        let mut sampling = Sampling::default();
+        let due = (0..1_024_000).filter(|_| sampling.is_large_due(0, 1));
+        let found = due.count();
+        assert!((800..1200).contains(&found), "{found}");
+    }
 }

@@ -7,6 +7,7 @@
 use super::bins::{self, Bins};
 use super::inside::Inside;
 use super::tls::{BUDGET, Life, Tls, tls};
+use crate::guard::Sampling;
 use crate::guard::hardened::magazine::Magazines;
 use crate::space::pool;
 use crate::span::live;
@@ -43,6 +44,8 @@ pub struct Cache {
     counted: i32,
     /// Blocks taken from slabs since the start.
     pub taken: AtomicU64,
+    /// When `safety:guard` samples next.
+    sampling: Sampling,
     /// Rest of a line group of each class that is stashed: address of the group | mask of blocks still there.
     pub stash: [usize; STASHED],
     /// Slabs freed into lately, with their classes.
@@ -71,6 +74,20 @@ impl Cache {
     fn settle_taken(&mut self) {
         self.count_freed(tls());
         self.settle();
+    }
+
+    /// Whether the next small object is to be a sample of `safety:guard`.
+    #[inline]
+    pub fn is_sample_due(&mut self) -> bool {
+        let taken = self.taken.load(Relaxed);
+        self.sampling.is_due(taken, self.serial)
+    }
+
+    /// As [`Cache::is_sample_due`], of a large one.
+    #[cold]
+    pub fn is_large_sample_due(&mut self) -> bool {
+        let taken = self.taken.load(Relaxed);
+        self.sampling.is_large_due(taken, self.serial)
     }
 
     /// Counts `blocks` that had been taken from slabs and are given back, of `bytes` in all.
