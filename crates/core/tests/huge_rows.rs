@@ -1,0 +1,55 @@
+//! Huge pages are asked for in few rows of regions: each is a mapping of its own, and a process may have only so many.
+//!
+//! One test: it looks at the process's mappings.
+
+mod common;
+
+use aethalloc_core::front;
+
+const MIB: usize = 1 << 20;
+/// `MOST_ROWS` in `pages/huge.rs`.
+const MOST: usize = 16;
+
+/// Mappings of the process for which huge pages were asked for (proc(5), VmFlags).
+fn asked_for() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("the process's mappings");
+    let flags = maps.lines().filter_map(|l| l.strip_prefix("VmFlags:"));
+    flags
+        .filter(|f| f.split_whitespace().any(|word| word == "hg"))
+        .count()
+}
+
+fn object(size: usize) -> *mut u8 {
+    let p = front::allocate(size);
+    assert!(!p.is_null());
+    p
+}
+
+#[test]
+fn rows_that_are_asked_for_have_a_bound() {
+    let system = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    if !system.unwrap_or_default().contains("[madvise]") || common::emulated() {
+        eprintln!("skipped: huge pages are for all here, or for none");
+        return;
+    }
+    // Objects that get full, so that those to come are asked for.
+    for _ in 0..4 {
+        let p = object(16 * MIB);
+        for at in (0..16 * MIB).step_by(4096) {
+            // SAFETY: inside the object.
+            unsafe { p.add(at).write(1) };
+        }
+        // SAFETY: it is not used any more.
+        unsafe { front::deallocate(p) };
+        front::purge();
+    }
+    // No row joins another: between two lies an object that is too small to be asked for.
+    let objects: Vec<_> = (0..2 * MOST)
+        .flat_map(|_| [object(6 * MIB), object(3 * MIB / 2)])
+        .collect();
+    assert_eq!(asked_for(), MOST);
+    for p in objects {
+        // SAFETY: it is not used any more.
+        unsafe { front::deallocate(p) };
+    }
+}
