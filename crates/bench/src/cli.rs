@@ -11,8 +11,8 @@ use crate::peers::{self, Absent, Peer};
 use crate::result::ResultFile;
 use crate::runner::{self, Plan};
 use crate::{
-    bless, callgrind, compare, docs, floor, html, interrupt, machine, rank, report, scaling,
-    selfcheck, six,
+    bless, callgrind, compare, docs, floor, html, interrupt, machine, rank, report, robustness,
+    scaling, selfcheck, six,
 };
 
 /// Measure allocators side by side, on unmodified programs.
@@ -112,6 +112,14 @@ enum Action {
         /// Only these workloads
         names: Vec<String>,
     },
+    /// Does a row depend on its constants? Each with them at half, once and twice, to mimalloc
+    Robustness {
+        /// Only these workloads [default: suite throughput]
+        names: Vec<String>,
+        /// In miniature, for correctness: the times mean nothing
+        #[arg(long)]
+        quick: bool,
+    },
     /// Write README's and docs' tables and plots from the results kept in docs/results
     Docs {
         /// Only say what would change; fails if something would
@@ -204,6 +212,19 @@ fn run(args: &Args) -> Result<bool, String> {
             let result = ResultFile::load(result)?;
             print!("{}", floor::text(&checkout, &result, names)?);
             Ok(true)
+        }
+        Some(Action::Robustness { names, quick }) => {
+            let suite = if *quick {
+                definitions::QUICK
+            } else {
+                "throughput"
+            };
+            let workloads = definitions::choose(&definitions::all(&checkout)?, suite, names, &[])?;
+            let peers = prepare(&checkout, common, &["aethalloc", "mimalloc"])?.0;
+            interrupt::install();
+            let out = args.suite.out.clone();
+            let out = out.unwrap_or_else(|| checkout.target_dir().join("bench/robustness.json"));
+            robustness::run(&checkout, &workloads, &peers, common.rounds, &out)
         }
         Some(Action::SelfCheck) => {
             interrupt::install();

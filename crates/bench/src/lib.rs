@@ -27,6 +27,7 @@ mod rank;
 mod real;
 mod report;
 mod result;
+mod robustness;
 mod runner;
 mod scale;
 mod scaling;

@@ -1,7 +1,8 @@
 //! The same workload with other constants: `--scale 0.5` or `2`.
 //!
 //! Sizes and live sets are multiplied, and lengths of queues and batches with them; the amount of work, the number
-//! of threads and the waiting times are not, so that a run still takes seconds and means the same. An allocator whose
+//! of threads and the waiting times are not, so that a run still takes seconds and means the same: where the work is
+//! so many live sets, one after the other, there are fewer larger ones or more smaller ones. An allocator whose
 //! good figures hang on a benchmark's constants loses them here.
 
 use crate::definitions::Workload;
@@ -11,6 +12,10 @@ use crate::definitions::Workload;
 enum Kind {
     /// A size in bytes, or a number of things alive at once: multiplied, at least 1.
     Scaled,
+    /// How often a live set is built and dropped, or handled as a whole: divided, at least 1.
+    Repeated,
+    /// Operations: kept, but where each of them is a batch, divided.
+    Operations,
     /// The depth of a tree: one more per doubling.
     Logarithm,
     /// Work, threads, time, words: as it is.
@@ -40,16 +45,16 @@ const PARAMETERS: &[(&str, Kind)] = &[
     ("bodies", Kind::Scaled),
     ("cubes", Kind::Scaled),
     ("depth", Kind::Logarithm),
-    ("ops", Kind::Kept),
-    ("rounds", Kind::Kept),
+    ("ops", Kind::Operations),
+    ("rounds", Kind::Repeated),
     ("generations", Kind::Kept),
     ("words", Kind::Kept),
     ("terms", Kind::Kept),
     ("messages", Kind::Kept),
     ("requests", Kind::Kept),
     ("days", Kind::Kept),
-    ("steps", Kind::Kept),
-    ("passes", Kind::Kept),
+    ("steps", Kind::Repeated),
+    ("passes", Kind::Repeated),
     ("variables", Kind::Kept),
     ("writes", Kind::Kept),
     ("threads", Kind::Kept),
@@ -79,10 +84,11 @@ pub fn scaled(workload: &Workload, by: f64) -> Result<Workload, String> {
     if workload.program != "bench-work" {
         return Err("has no constants to scale".into());
     }
+    let batches = workload.args.iter().any(|arg| arg.starts_with("batch="));
     let args: Vec<String> = workload
         .args
         .iter()
-        .map(|arg| one(arg, by))
+        .map(|arg| one(arg, by, batches))
         .collect::<Result<_, _>>()?;
     if args == workload.args {
         return Err("has no constants to scale".into());
@@ -94,7 +100,7 @@ pub fn scaled(workload: &Workload, by: f64) -> Result<Workload, String> {
     })
 }
 
-fn one(arg: &str, by: f64) -> Result<String, String> {
+fn one(arg: &str, by: f64, batches: bool) -> Result<String, String> {
     let Some((key, value)) = arg.split_once('=') else {
         return Ok(arg.to_string());
     };
@@ -106,6 +112,8 @@ fn one(arg: &str, by: f64) -> Result<String, String> {
     let values = value.split(',').map(|number| match kind {
         Kind::Kept => Ok(number.to_string()),
         Kind::Scaled => multiplied(number, by),
+        Kind::Operations if !batches => Ok(number.to_string()),
+        Kind::Repeated | Kind::Operations => multiplied(number, 1.0 / by),
         Kind::Logarithm => {
             let depth: f64 = number.parse().map_err(|_| not_a_number(arg))?;
             Ok(format!("{}", (depth + by.log2()).round().max(1.0)))
@@ -138,12 +146,16 @@ mod tests {
 
     #[test]
     fn sizes_and_live_sets_change_and_work_does_not() {
-        let one = |arg: &str, by| one(arg, by).unwrap_or_else(|e| e);
+        let in_batches = |arg: &str, by| super::one(arg, by, true).unwrap_or_else(|e| e);
+        let one = |arg: &str, by| one(arg, by, false).unwrap_or_else(|e| e);
         assert_eq!(one("slots=1001", 0.5), "slots=500");
         assert_eq!(one("high=16k", 2.0), "high=32768");
         assert_eq!(one("bytes=600m", 0.5), "bytes=314572800");
         assert_eq!(one("sizes=16,64", 2.0), "sizes=32,128");
         assert_eq!(one("ops=7", 2.0), "ops=7");
+        assert_eq!(in_batches("ops=8", 2.0), "ops=4");
+        assert_eq!(one("rounds=60", 2.0), "rounds=30");
+        assert_eq!(one("steps=1", 2.0), "steps=1");
         assert_eq!(one("depth=20", 0.5), "depth=19");
         assert_eq!(one("order=fifo", 2.0), "order=fifo");
         assert_eq!(one("larson", 2.0), "larson");

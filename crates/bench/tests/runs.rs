@@ -60,6 +60,85 @@ fn throughput_suite_is_large_and_checked() -> Outcome {
     Ok(())
 }
 
+/// Half, once and twice the constants, in one run: three rows of a program, whose runs agree, and a line in each table.
+#[test]
+fn robustness_runs_each_program_with_three_sets_of_constants() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("robustness.json");
+    let ours = library(
+        folder.path(),
+        "ours",
+        "#include <stddef.h>\nextern void *__libc_malloc(size_t); extern void __libc_free(void *);\n\
+         void *malloc(size_t n) { return __libc_malloc(n); } void free(void *p) { __libc_free(p); }",
+    )?;
+    let output = support::run(&[
+        "robustness",
+        "--quick",
+        "--rounds",
+        "2",
+        "--peers",
+        &format!("aethalloc={},glibc", ours.display()),
+        "--out",
+        &out.display().to_string(),
+        "larson",
+        "batch-few",
+        "digits",
+    ])?;
+    let text = String::from_utf8(output.stdout.clone())?;
+    assert!(output.status.success(), "{text}{}", errors(&output));
+    for program in ["larson ", "batch-few "] {
+        let lines = text.lines().filter(|l| l.starts_with(program)).count();
+        assert_eq!(lines, 3, "{program}: {text}");
+    }
+    assert!(
+        text.contains("without constants to scale: digits"),
+        "{text}"
+    );
+    let result = result(&out)?;
+    let rows = result["workloads"].as_array().ok_or("no workloads")?;
+    let of = |name: &str| {
+        rows.iter()
+            .find(|w| w["name"] == name)
+            .cloned()
+            .ok_or(name.to_string())
+    };
+    for (name, blocks, rounds) in [
+        ("batch-few@0.5", "blocks=50", "rounds=1000"),
+        ("batch-few@1", "blocks=100", "rounds=500"),
+        ("batch-few@2", "blocks=200", "rounds=250"),
+    ] {
+        let row = of(name)?;
+        let args = row["args"].to_string();
+        assert!(args.contains(blocks) && args.contains(rounds), "{args}");
+        for cell in row["cells"].as_array().ok_or("no cells")? {
+            assert_eq!(cell["runs"].as_array().map(Vec::len), Some(2), "{name}");
+        }
+    }
+    Ok(())
+}
+
+/// A damaging library makes the runs of a program disagree, even where nobody knows the checksum.
+#[test]
+fn robustness_finds_damage_without_a_known_checksum() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let damaging = damaging(folder.path())?;
+    let output = support::run(&[
+        "robustness",
+        "--quick",
+        "--rounds",
+        "1",
+        "--peers",
+        &format!("aethalloc={},glibc", damaging.display()),
+        "--out",
+        &folder.path().join("r.json").display().to_string(),
+        "random-small",
+    ])?;
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stdout.clone())? + &errors(&output);
+    assert!(text.contains("random-small@2"), "{text}");
+    Ok(())
+}
+
 /// Damages the block before last from the 5000th call on.
 fn damaging(folder: &std::path::Path) -> Result<std::path::PathBuf, Box<dyn std::error::Error>> {
     library(
