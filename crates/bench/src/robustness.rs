@@ -64,6 +64,9 @@ pub fn run(
         println!("without constants to scale: {}", without.join(" "));
     }
     println!("result: {}", out.display());
+    if !finished {
+        eprintln!("bench: interrupted: what was finished is in the result");
+    }
     Ok(finished && wrong.is_empty())
 }
 
