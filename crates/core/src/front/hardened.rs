@@ -21,18 +21,41 @@ use core::sync::atomic::compiler_fence;
 #[unsafe(link_section = ".text.unlikely.apart")]
 pub fn allocate(size: usize) -> *mut u8 {
     if Hardened::serves(size) {
-        let c = class::of_small(bins::bin_of(), Hardened::whole(size));
-        let made = short(cache::me(), |cache, m| {
-            let p = fast::allocate(m, c, size)?;
-            // Only this thread writes it.
-            cache.taken.store(cache.taken.load(Relaxed) + 1, Relaxed);
-            Some(p)
-        });
-        if let Some(Some(p)) = made {
-            return p.as_ptr();
+        let p = of_class(class::of_small(bins::bin_of(), Hardened::whole(size)), size);
+        if !p.is_null() {
+            return p;
         }
     }
     small::allocate_long(size)
+}
+
+/// An object of `size` bytes at a multiple of `align`, at most a page; null: by the long way.
+#[inline(never)]
+#[unsafe(link_section = ".text.unlikely.apart")]
+pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
+    if !Hardened::serves(size) {
+        return null_mut();
+    }
+    let whole = class::aligned(Hardened::whole(size), align);
+    if whole > class::SMALL_MAX {
+        return null_mut();
+    }
+    of_class(class::of_small(bins::bin_of(), whole), size)
+}
+
+/// An object of `size` bytes in a block of class `c`, which serves it; null: by the long way.
+#[inline(always)]
+fn of_class(c: class::Class, size: usize) -> *mut u8 {
+    let made = short(cache::me(), |cache, m| {
+        let p = fast::allocate(m, c, size)?;
+        // Only this thread writes it.
+        cache.taken.store(cache.taken.load(Relaxed) + 1, Relaxed);
+        Some(p)
+    });
+    match made {
+        Some(Some(p)) => p.as_ptr(),
+        _ => null_mut(),
+    }
 }
 
 /// `free`.

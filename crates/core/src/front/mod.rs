@@ -48,6 +48,12 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
         return allocate(size);
     }
     if guard::is_hardened() && align <= PAGE {
+        if guard::has_canaries() {
+            let p = hardened::allocate_aligned(size, align);
+            if !p.is_null() {
+                return p;
+            }
+        }
         let Some(_inside) = Inside::enter(me()) else {
             return spare::allocate(size, align, false);
         };
