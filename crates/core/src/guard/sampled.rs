@@ -315,7 +315,10 @@ fn free(record: usize, p: usize, size: Option<usize>) {
     }
     if is_sampling() {
         stack::record(&r.freed);
-    } else if let Some(said) = size.filter(|said| *said != r.length() && !super::has_tags()) {
+    } else if let Some(said) =
+        // An object of 0 bytes has one.
+        size.filter(|said| (*said).max(1) != r.length() && !super::has_tags())
+    {
         violation::wrong_size(p, r.length(), said);
     }
     count(&COUNTS.checked);
