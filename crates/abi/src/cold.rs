@@ -8,8 +8,8 @@
 //! ```
 //! The linker gathers `#[cold]` functions in `.text.unlikely`, and what asks for it in `.text.unknown`, behind the rest (see `build.rs`). A page
 //! fault in a file maps up to 15 present neighbours of the page as well, so a small program would have all of them in its resident
-//! size. The kernel does so within one mapping only: advice that differs makes each part a mapping of its own. Cost: six system calls at load,
-//! 3 us. A breakpoint that a debugger put into cold code before the library's constructor ran goes with the
+//! size. The kernel does so within one mapping only: advice that differs makes each part a mapping of its own. Cost: six system calls at load.
+//! A breakpoint that a debugger put into cold code before the library's constructor ran goes with the
 //! pages; it is back after the debugger's next stop.
 
 use aethalloc_base::units::PAGE;

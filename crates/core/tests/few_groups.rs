@@ -2,7 +2,10 @@
 //!
 //! One test function: the slabs are the process's.
 
-use aethalloc_core::{front, stats};
+mod common;
+
+use aethalloc_core::stats;
+use common::give_back as free;
 use std::collections::{HashSet, VecDeque};
 
 const SIZE: usize = 64;
@@ -11,16 +14,7 @@ const SLAB: usize = 1024;
 const GROUP: usize = 64;
 
 fn take(n: usize) -> Vec<usize> {
-    (0..n)
-        .map(|_| front::allocate(SIZE).expose_provenance())
-        .collect()
-}
-
-fn free(blocks: Vec<usize>) {
-    for p in blocks {
-        // SAFETY: a block of the test's, freed once.
-        unsafe { front::deallocate(std::ptr::with_exposed_provenance_mut(p)) };
-    }
+    common::take(n, SIZE)
 }
 
 fn slabs() -> usize {

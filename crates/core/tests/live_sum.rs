@@ -3,22 +3,16 @@
 //!
 //! One test function: the sum is the process's.
 
-use aethalloc_core::{front, life, span::live};
+mod common;
+
+use aethalloc_core::{life, span::live};
+use common::give_back as free;
 use std::thread;
 
 const SIZE: usize = 1000;
 
 fn take(n: usize) -> Vec<usize> {
-    (0..n)
-        .map(|_| front::allocate(SIZE).expose_provenance())
-        .collect()
-}
-
-fn free(blocks: Vec<usize>) {
-    for p in blocks {
-        // SAFETY: a block of the test's, freed once.
-        unsafe { front::deallocate(std::ptr::with_exposed_provenance_mut(p)) };
-    }
+    common::take(n, SIZE)
 }
 
 #[test]

@@ -188,3 +188,17 @@ pub fn memory_figure(name: &str) -> usize {
         .expect("a number")
         << 10
 }
+
+/// Addresses of `count` blocks of `size` bytes, for [`give_back`].
+pub fn take(count: usize, size: usize) -> Vec<usize> {
+    let one = |_| aethalloc_core::front::allocate(size).expose_provenance();
+    (0..count).map(one).collect()
+}
+
+/// Frees what [`take`] returned.
+pub fn give_back(blocks: Vec<usize>) {
+    for p in blocks {
+        // SAFETY: a block of the test's, freed once.
+        unsafe { aethalloc_core::front::deallocate(std::ptr::with_exposed_provenance_mut(p)) };
+    }
+}
