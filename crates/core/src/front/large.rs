@@ -3,7 +3,7 @@
 //! Cost: the page heap's lock (~50 ns) and the page faults of what is touched. `realloc` grows in place where the next
 //! units are free, else moves pages instead of bytes from `MOVE_BYTES` on.
 
-use crate::guard::fenced::{self, Fenced};
+use crate::guard::fenced::Fenced;
 use crate::guard::sampled::{self, Sampled};
 use crate::guard::{self, Objects};
 use crate::out::LARGE;
@@ -98,7 +98,7 @@ pub fn place(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     } else {
         align / UNIT - 1
     };
-    let Some(mut run) = reclaim::take(units + extra, fenced::purge) else {
+    let Some(mut run) = reclaim::take(units + extra, guard::purge) else {
         return null_mut();
     };
     if extra > 0 {

@@ -10,7 +10,7 @@ mod later;
 pub mod small;
 mod spare;
 
-use crate::guard::fenced::{self, Fenced};
+use crate::guard::fenced::Fenced;
 use crate::guard::hardened::Hardened;
 use crate::guard::sampled::Sampled;
 use crate::guard::{self, Objects};
@@ -289,6 +289,6 @@ pub fn purge() -> usize {
     {
         thread::exit::drain(cache);
     }
-    fenced::purge();
+    guard::purge();
     crate::span::purge::all() + crate::pages::purge::to(0)
 }

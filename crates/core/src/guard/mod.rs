@@ -319,6 +319,12 @@ pub fn figures() -> (usize, u64, u64) {
     )
 }
 
+/// Gives back what is kept for objects to come.
+pub fn purge() {
+    fenced::purge();
+    hardened::kept::purge();
+}
+
 /// The locks of this module, outermost first.
 pub fn each_lock(mut f: impl FnMut(&Lock)) {
     f(config::lock());
@@ -328,6 +334,7 @@ pub fn each_lock(mut f: impl FnMut(&Lock)) {
     f(hardened::magazine::lock());
     f(sampled::lock());
     f(fenced::lock());
+    f(hardened::kept::lock());
     f(stack::lock());
 }
 

@@ -9,7 +9,8 @@
 //! # Roles
 //! The heap's lock guards lists, bits and counts (`slab`).
 
-use super::super::{COUNTS, count, is_tagging, pages, tagged};
+use super::super::{COUNTS, count, has_canaries, is_tagging, pages, tagged};
+use super::kept;
 use super::slab::{Block, HEAD, POOLS, Slab, per_unit, size, states_at, words};
 use crate::config;
 use crate::pages::{Run, give, take};
@@ -258,15 +259,27 @@ impl Heap {
     #[cold]
     fn fresh(&'static self, c: Class) -> Option<&'static Slab> {
         let pool = *POOLS.get(c)? as usize;
-        let run = take(1)?;
-        let Some((place, _)) = pool::take(pool) else {
-            give(run);
+        let (place, _) = pool::take(pool)?;
+        let recycled = kept::take();
+        let run = match recycled {
+            Some(first) => Some(Run {
+                first,
+                units: 1,
+                clean: true,
+            }),
+            None => take(1),
+        };
+        let Some(run) = run else {
+            kept::put(0, false);
+            // SAFETY: the place came from this pool.
+            unsafe { pool::give(pool, place.as_ptr()) };
             return None;
         };
         let at = space::address_of(run.first);
         // SAFETY: the run is ours.
         if is_tagging() && !unsafe { tagged::prepare(at, UNIT) } {
             give(run);
+            kept::put(0, false);
             // SAFETY: the place came from this pool.
             unsafe { pool::give(pool, place.as_ptr()) };
             return None;
@@ -279,7 +292,8 @@ impl Heap {
             let bytes = HEAD + words(c) * 8 + per_unit(c);
             place.as_ptr().write_bytes(0, bytes);
             let page = pages::size();
-            let guarded = page != 0 && page <= UNIT / 4 && pages::put(at.add(UNIT - page), page);
+            let guarded = recycled.is_some()
+                || page != 0 && page <= UNIT / 4 && pages::put(at.add(UNIT - page), page);
             (&*place.as_ptr().cast::<Slab>(), guarded)
         };
         let room = UNIT
@@ -377,12 +391,16 @@ fn release(slab: &'static Slab) {
     };
     let at = slab.start();
     let page = pages::size();
-    // SAFETY: the unit is ours, and the guard was put there; the place came from its pool and nothing leads to it.
+    let guarded = slab.guarded.load(Relaxed) != 0;
+    // Free blocks are zero.
+    let as_it_is = guarded && has_canaries();
+    kept::put(run.first, as_it_is);
+    // SAFETY: the unit is ours unless it is kept, and the guard was put there; the place came from its pool and nothing leads to it.
     unsafe {
         if is_tagging() {
             tagged::clear(at, UNIT);
         }
-        if slab.guarded.load(Relaxed) == 0 || pages::take_off(at.add(UNIT - page), page, 1) {
+        if !as_it_is && (!guarded || pages::take_off(at.add(UNIT - page), page, 1)) {
             give(run);
         }
         let pool = POOLS.get(slab.class()).copied().unwrap_or(0) as usize;

@@ -19,9 +19,10 @@
 use super::depot;
 use super::heap;
 use super::slab::{self, Block, Slab, states_at};
+use crate::apart::Apart;
 use crate::guard::{COUNTS, has_tags};
 use crate::space::pool;
-use crate::sync::{AtomicPtr, AtomicU64, Ordering::*};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, Ordering::*};
 use crate::{bell, config};
 use aethalloc_base::class::{self, Class};
 use aethalloc_base::options::Key;
@@ -35,18 +36,20 @@ pub(super) const RING: usize = 216;
 /// Bytes of blocks that may be ready, but for two blocks.
 const READY_BYTES: usize = 32 << 10;
 
-/// How often threads had something to do beyond their magazines.
-static TICKS: AtomicU64 = AtomicU64::new(0);
+/// Whether threads had something to do beyond their magazines since [`take_tick`].
+static TICKED: Apart<AtomicBool> = Apart(AtomicBool::new(false));
 
-/// A number that changes while threads use hardened blocks.
-pub fn ticks() -> u64 {
-    TICKS.load(Relaxed)
+/// Whether threads used hardened blocks since the last call.
+pub fn take_tick() -> bool {
+    TICKED.load(Relaxed) && TICKED.swap(false, Relaxed)
 }
 
-/// Threads use blocks: the support thread, which sweeps, is told.
+/// Threads use blocks: the support thread, which sweeps, is told. Read often and seldom written: no line is fought for.
 #[cold]
 pub(super) fn tick() {
-    TICKS.fetch_add(1, Relaxed);
+    if !TICKED.load(Relaxed) {
+        TICKED.store(true, Relaxed);
+    }
     bell::ring();
 }
 

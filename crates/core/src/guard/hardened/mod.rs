@@ -24,6 +24,7 @@ mod canary;
 pub mod depot;
 pub mod fast;
 pub mod heap;
+pub mod kept;
 pub mod magazine;
 pub mod slab;
 pub mod sweep;

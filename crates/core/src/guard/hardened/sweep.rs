@@ -9,9 +9,9 @@
 use super::super::{COUNTS, count, sampled};
 use super::heap;
 use super::slab::{BUSY, LIVE, Slab};
-use super::{canary, magazine};
+use super::{canary, kept, magazine};
 use crate::space::entry::{self, Kind};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicUsize, Ordering::*};
 use crate::violation;
 use core::sync::atomic::fence;
 
@@ -26,8 +26,6 @@ const RUNNING: &str = "by the sweep";
 
 /// Where the support thread goes on.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
-/// [`magazine::ticks`] when it was last at the first unit.
-static BEGUN: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Checks everything.
 #[cold]
@@ -46,9 +44,10 @@ pub fn some() -> bool {
         u = first;
     }
     if u == first {
-        let now = magazine::ticks();
-        if BEGUN.swap(now, Relaxed) == now {
-            return false;
+        // In this order: both are to be done.
+        let may_go = kept::trim();
+        if !magazine::take_tick() {
+            return may_go;
         }
     }
     let mut looked = 0;
