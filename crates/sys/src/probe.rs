@@ -28,6 +28,26 @@ pub fn guard_install() -> Asked {
     }
 }
 
+/// Whether vectors of 32 bytes can be used: the CPU has the instructions (AVX2), and the kernel keeps the registers.
+#[cfg(target_arch = "x86_64")]
+#[cold]
+pub fn avx2() -> bool {
+    use core::arch::x86_64::{__cpuid, __cpuid_count, __get_cpuid_max};
+    const OSXSAVE: u32 = 1 << 27;
+    const AVX2: u32 = 1 << 5;
+    /// In what the kernel keeps: the lower and the upper halves.
+    const VECTORS: u32 = 0b110;
+    if __get_cpuid_max(0).0 < 7 || __cpuid(1).ecx & OSXSAVE == 0 {
+        return false;
+    }
+    let kept: u32;
+    // SAFETY: reads a register of the CPU's; OSXSAVE says that the kernel allows it.
+    unsafe {
+        core::arch::asm!("xgetbv", in("ecx") 0, out("eax") kept, out("edx") _, options(nomem, nostack))
+    };
+    kept & VECTORS == VECTORS && __cpuid_count(7, 0).ebx & AVX2 != 0
+}
+
 /// Everything.
 #[cfg(target_arch = "x86_64")]
 pub fn facts() -> Facts {

@@ -103,11 +103,9 @@ pub unsafe fn mark(p: *mut u8, block: usize, n: usize) {
             words.add((w + 1).min(last)).write_volatile(filler);
         } else if block > CLOSE && end - n < WINDOW {
             window::fill(p.add(end), end - n, filler);
-        } else if w < last {
-            words.add(w).write(filler & !own_bytes(n));
-            for w in w + 1..last {
-                words.add(w).write_volatile(filler);
-            }
+        } else {
+            // Wide classes, and an alignment: at least 16 bytes.
+            window::fill_all(p.add(n), p.add(end), filler);
         }
         words.add(last).write(canary(n) ^ mask(p));
     }
@@ -200,10 +198,116 @@ mod window {
         }
         all == 0xffff
     }
+
+    /// Fills all from `from` to `end`: 16 bytes at least.
+    ///
+    /// # Safety
+    /// They are the caller's.
+    #[inline(always)]
+    pub unsafe fn fill_all(from: *mut u8, end: *mut u8, filler: u64) {
+        let last = end.wrapping_sub(16);
+        // SAFETY: the caller's promise; the last store overlaps the one before it.
+        unsafe {
+            asm!(
+                "movq {f}, {filler}",
+                "punpcklqdq {f}, {f}",
+                "2:",
+                "movdqu xmmword ptr [{at}], {f}",
+                "add {at}, 16",
+                "cmp {at}, {last}",
+                "jb 2b",
+                "movdqu xmmword ptr [{last}], {f}",
+                filler = in(reg) filler,
+                at = inout(reg) from => _,
+                last = in(reg) last,
+                f = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Whether all from `from` to `end`, 16 bytes at least, is filler.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    pub unsafe fn are_filled(from: *mut u8, end: *mut u8, filler: u64) -> bool {
+        let last = end.wrapping_sub(16);
+        let all: u32;
+        // SAFETY: the caller's promise; the last load overlaps the one before it. In assembly as above.
+        unsafe {
+            asm!(
+                "movq {f}, {filler}",
+                "punpcklqdq {f}, {f}",
+                "movdqu {x}, xmmword ptr [{last}]",
+                "pxor {x}, {f}",
+                "2:",
+                "movdqu {y}, xmmword ptr [{at}]",
+                "pxor {y}, {f}",
+                "por {x}, {y}",
+                "add {at}, 16",
+                "cmp {at}, {last}",
+                "jb 2b",
+                "pxor {y}, {y}",
+                "pcmpeqb {x}, {y}",
+                "pmovmskb {all:e}, {x}",
+                filler = in(reg) filler,
+                at = inout(reg) from => _,
+                last = in(reg) last,
+                f = out(xmm_reg) _,
+                x = out(xmm_reg) _,
+                y = out(xmm_reg) _,
+                all = out(reg) all,
+                options(nostack, readonly),
+            );
+        }
+        all == 0xffff
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 mod window {
+    /// Fills all from `from` to `end`.
+    ///
+    /// # Safety
+    /// They are the caller's.
+    #[inline(always)]
+    pub unsafe fn fill_all(from: *mut u8, end: *mut u8, filler: u64) {
+        let mut at = from;
+        // SAFETY: the caller's promise, for all stores.
+        unsafe {
+            while end.addr() - at.addr() >= 8 {
+                at.cast::<u64>().write_unaligned(filler);
+                at = at.wrapping_add(8);
+            }
+            while at < end {
+                at.write_volatile(filler as u8);
+                at = at.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Whether all from `from` to `end` is filler.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    pub unsafe fn are_filled(from: *mut u8, end: *mut u8, filler: u64) -> bool {
+        let (mut at, mut or) = (from, 0);
+        // SAFETY: the caller's promise, for all loads.
+        unsafe {
+            while end.addr() - at.addr() >= 8 {
+                or |= at.cast::<u64>().read_unaligned() ^ filler;
+                at = at.wrapping_add(8);
+            }
+            while at < end {
+                or |= (at.read_volatile() ^ filler as u8) as u64;
+                at = at.wrapping_add(1);
+            }
+        }
+        or == 0
+    }
+
     /// Fills the last `n` bytes before `end`.
     ///
     /// # Safety
@@ -275,7 +379,7 @@ pub unsafe fn intact(p: *mut u8, block: usize) -> Option<usize> {
         } else if block > CLOSE && end - n < WINDOW {
             window::is_filled(p.add(end), end - n, filler)
         } else {
-            w == last || differs(w) & !own_bytes(n) == 0 && (w + 1..last).all(|w| differs(w) == 0)
+            window::are_filled(p.add(n), p.add(end), filler)
         };
         if !all_well {
             return None;

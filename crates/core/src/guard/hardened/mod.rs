@@ -42,7 +42,12 @@ use core::sync::atomic::fence;
 use magazine::Magazines;
 use slab::{BUSY, Block, FREED, LIVE, NEW, STATE, Slab};
 
-pub use canary::start;
+/// The mode begins.
+#[cold]
+pub fn start() {
+    canary::start();
+    zero::start();
+}
 
 /// Hardened objects.
 pub struct Hardened;

@@ -9,6 +9,12 @@
 //!
 //! Cost: 16 bytes a load or store; one branch that depends on the size to 512 bytes.
 
+/// Chooses the instructions. Before, those that every CPU has are used.
+#[cold]
+pub fn start() {
+    imp::start();
+}
+
 /// Whether a block of `bytes` bytes at `p` is all zero.
 ///
 /// # Safety
@@ -36,6 +42,7 @@ const MOST: usize = 512;
 #[cfg(target_arch = "x86_64")]
 mod imp {
     use super::{MOST, STEP};
+    use crate::sync::{AtomicBool, Ordering::*};
     use core::arch::asm;
 
     /// Whether what lies at these offsets from `$p`, and before `$e`, is zero.
@@ -106,10 +113,139 @@ mod imp {
         }};
     }
 
+    /// Bytes of a step where vectors have 32.
+    const WIDE_STEP: usize = 256;
+    /// The CPU has such vectors, and the kernel keeps them.
+    static WIDE: AtomicBool = AtomicBool::new(false);
+
+    /// Finds out what the CPU can.
+    pub fn start() {
+        WIDE.store(aethalloc_sys::probe::avx2(), Relaxed);
+    }
+
+    /// Whether the 256 bytes at `at` are all zero; leaves the vectors' upper halves in use.
+    ///
+    /// # Safety
+    /// Readable; only where [`WIDE`] says so.
+    #[inline(always)]
+    unsafe fn wide_zero(at: *mut u8) -> bool {
+        let some: u32;
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "vmovdqu {x:y}, ymmword ptr [{p}]",
+                "vmovdqu {y:y}, ymmword ptr [{p} + 32]",
+                "vpor {x:y}, {x:y}, ymmword ptr [{p} + 64]",
+                "vpor {y:y}, {y:y}, ymmword ptr [{p} + 96]",
+                "vpor {x:y}, {x:y}, ymmword ptr [{p} + 128]",
+                "vpor {y:y}, {y:y}, ymmword ptr [{p} + 160]",
+                "vpor {x:y}, {x:y}, ymmword ptr [{p} + 192]",
+                "vpor {y:y}, {y:y}, ymmword ptr [{p} + 224]",
+                "vpor {x:y}, {x:y}, {y:y}",
+                "xor {some:e}, {some:e}",
+                "vptest {x:y}, {x:y}",
+                "setnz {some:l}",
+                p = in(reg) at,
+                x = out(xmm_reg) _,
+                y = out(xmm_reg) _,
+                some = out(reg_abcd) some,
+                options(nostack, readonly),
+            );
+        }
+        some == 0
+    }
+
+    /// Makes the 256 bytes at `at`, a multiple of 16, zero.
+    ///
+    /// # Safety
+    /// The caller's; only where [`WIDE`] says so.
+    #[inline(always)]
+    unsafe fn wide_clear(at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "vpxor {x}, {x}, {x}",
+                "vmovdqu ymmword ptr [{p}], {x:y}",
+                "vmovdqu ymmword ptr [{p} + 32], {x:y}",
+                "vmovdqu ymmword ptr [{p} + 64], {x:y}",
+                "vmovdqu ymmword ptr [{p} + 96], {x:y}",
+                "vmovdqu ymmword ptr [{p} + 128], {x:y}",
+                "vmovdqu ymmword ptr [{p} + 160], {x:y}",
+                "vmovdqu ymmword ptr [{p} + 192], {x:y}",
+                "vmovdqu ymmword ptr [{p} + 224], {x:y}",
+                p = in(reg) at,
+                x = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Ends the use of wide vectors: without it, what uses narrow ones later is slow.
+    #[inline(always)]
+    fn wide_end() {
+        // SAFETY: changes the upper halves of registers that all calls may change.
+        unsafe {
+            asm!(
+                "vzeroupper",
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _, out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                options(nostack, nomem),
+            );
+        }
+    }
+
+    /// As [`is_zero`], by wide vectors.
+    ///
+    /// # Safety
+    /// As there; more than [`MOST`] bytes, only where [`WIDE`] says so.
+    #[inline(always)]
+    unsafe fn is_zero_wide(p: *mut u8, bytes: usize) -> bool {
+        let last = p.wrapping_add(bytes - WIDE_STEP);
+        let mut at = p;
+        // SAFETY: inside the block; the last step overlaps the one before it.
+        let all = unsafe {
+            let mut all = wide_zero(last);
+            while all && at < last {
+                all = wide_zero(at);
+                at = at.wrapping_add(WIDE_STEP);
+            }
+            all
+        };
+        wide_end();
+        all
+    }
+
+    /// As [`clear`], by wide vectors.
+    ///
+    /// # Safety
+    /// As above.
+    #[inline(always)]
+    unsafe fn clear_wide(p: *mut u8, bytes: usize) {
+        let last = p.wrapping_add(bytes - WIDE_STEP);
+        let mut at = p;
+        // SAFETY: as above.
+        unsafe {
+            while at < last {
+                if !wide_zero(at) {
+                    wide_clear(at);
+                }
+                at = at.wrapping_add(WIDE_STEP);
+            }
+            if !wide_zero(last) {
+                wide_clear(last);
+            }
+        }
+        wide_end();
+    }
+
     #[inline(always)]
     pub unsafe fn is_zero(p: *mut u8, bytes: usize) -> bool {
         if bytes <= MOST {
             return by_size!(all_zero, p, bytes);
+        }
+        if WIDE.load(Relaxed) {
+            // SAFETY: the caller's promise.
+            return unsafe { is_zero_wide(p, bytes) };
         }
         let last = p.wrapping_add(bytes - STEP);
         let mut at = p;
@@ -128,6 +264,10 @@ mod imp {
             by_size!(make_zero, p, bytes);
             return;
         }
+        if WIDE.load(Relaxed) {
+            // SAFETY: the caller's promise.
+            return unsafe { clear_wide(p, bytes) };
+        }
         let last = p.wrapping_add(bytes - STEP);
         let mut at = p;
         while at < last {
@@ -144,6 +284,8 @@ mod imp {
 #[cfg(not(target_arch = "x86_64"))]
 mod imp {
     use super::{MOST, STEP};
+
+    pub fn start() {}
 
     #[inline(always)]
     pub unsafe fn is_zero(p: *mut u8, bytes: usize) -> bool {
@@ -176,14 +318,20 @@ mod imp {
 
 #[cfg(test)]
 mod tests {
-    use super::{clear, is_zero};
+    use super::{clear, is_zero, start};
 
     #[repr(align(16))]
     struct Place([u8; 3072]);
 
-    /// Every byte of a block counts, and no byte beside it.
+    /// Every byte of a block counts, and no byte beside it, whatever the CPU has.
     #[test]
     fn every_byte_counts() {
+        each_byte_counts();
+        start();
+        each_byte_counts();
+    }
+
+    fn each_byte_counts() {
         let mut place = Place([0; 3072]);
         for size in (16..=800).step_by(16).chain([1024, 1152, 2000 / 16 * 16]) {
             let p = place.0.as_mut_ptr().wrapping_add(64);
