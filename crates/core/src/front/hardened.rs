@@ -80,7 +80,7 @@ pub fn deallocate_sized(ptr: *mut u8, size: usize) {
 }
 
 /// Runs `f` inside the allocator, with what the calling thread has of hardened blocks; `None`: it has none, or is inside already.
-/// What waits to be settled (`later`) waits for the long way, which every 216th free takes at the latest.
+/// What waits to be settled (`later`) waits for the long way, which every 256th free takes at the latest.
 #[inline(always)]
 fn short<R>(t: Tls, f: impl FnOnce(&Cache, &Magazines) -> R) -> Option<R> {
     if t.inside() != 0 {

@@ -98,7 +98,7 @@ pub fn deallocate(magazines: &Magazines, p: usize, said: Option<usize>) -> bool 
     // SAFETY: as above.
     let m = unsafe { &mut *m };
     let product = (p % UNIT) as u64 * m.reciprocal as u64;
-    if product as u32 >= m.reciprocal || !m.is_quick() {
+    if product as u32 >= m.reciprocal || !m.has_place() || magazines.is_turn() {
         return false;
     }
     // SAFETY: inside the place of the class's pool that the slab is described in, which has a state for every block of a unit.

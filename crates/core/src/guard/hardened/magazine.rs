@@ -33,8 +33,13 @@ use core::ptr::null_mut;
 pub(super) const READY: usize = 32;
 /// Blocks that the quarantine holds at most.
 pub(super) const RING: usize = 216;
-/// Bytes of blocks that may be ready, but for two blocks.
+/// Bytes of blocks that may be ready, but for `READY_LEAST` blocks.
 const READY_BYTES: usize = 32 << 10;
+/// With fewer, every few frees or requests in random order would find none or too many.
+const READY_LEAST: usize = 8;
+
+/// Every so many frees of a thread one goes the long way.
+const TURN: u64 = 256;
 
 /// Whether threads had something to do beyond their magazines since [`take_tick`].
 static TICKED: Apart<AtomicBool> = Apart(AtomicBool::new(false));
@@ -142,18 +147,14 @@ impl Magazine {
         // SAFETY: below `room`, which is at most `RING`.
         let slot = unsafe { self.ring.get_unchecked_mut(at as usize) };
         let oldest = core::mem::replace(slot, block);
-        self.at = at + 1;
-        if self.at >= self.room {
-            self.at = 0;
-            tick();
-        }
+        self.at = if at + 1 >= self.room { 0 } else { at + 1 };
         (oldest != Block::NONE).then_some(oldest)
     }
 
-    /// Whether [`Magazine::swap`] and [`Magazine::make_ready`] have nothing else to do than that.
+    /// Whether [`Magazine::make_ready`] has nothing else to do than that.
     #[inline(always)]
-    pub(super) fn is_quick(&self) -> bool {
-        self.at + 1 < self.room && self.count < self.most
+    pub(super) fn has_place(&self) -> bool {
+        self.count < self.most
     }
 
     /// A block that waited long enough may be handed out.
@@ -238,6 +239,12 @@ impl Magazines {
         self.taken.store(self.taken.load(Relaxed) + 1, Relaxed);
     }
 
+    /// Whether the next free is one of those, a few in a thousand, that also do what waits and tell the support thread.
+    #[inline(always)]
+    pub(super) fn is_turn(&self) -> bool {
+        self.kept.load(Relaxed) % TURN == TURN - 1
+    }
+
     /// One more block was kept.
     #[inline(always)]
     pub(super) fn count_kept(&self) {
@@ -260,6 +267,9 @@ impl Magazines {
     /// Keeps a block of class `c`, FREED and zero, from reuse for a while.
     #[cold]
     fn keep(&self, c: Class, block: Block) {
+        if self.is_turn() {
+            tick();
+        }
         self.count_kept();
         let Some(m) = self.of_class(c) else {
             return heap::put(&[block]);
@@ -380,7 +390,7 @@ fn new_magazine(c: Class) -> Option<*mut Magazine> {
     // SAFETY: the place is ours and large enough; places of the ring beyond `room` are never read.
     unsafe {
         (*m).random = aethalloc_sys::process::random() | 1;
-        (*m).most = (READY_BYTES / size).clamp(2, READY) as u32;
+        (*m).most = (READY_BYTES / size).clamp(READY_LEAST, READY) as u32;
         (*m).room = room as u32;
         (*m).size = size as u32;
         (*m).reciprocal = class::RECIPROCALS.get(c).copied().unwrap_or(0);
