@@ -145,8 +145,12 @@ unsafe fn reallocate_slow(ptr: *mut u8, size: usize) -> *mut u8 {
             pages * PAGE
         }
     };
+    let (new, bytes) = (allocate(size), old.min(size));
+    if guard::has_canaries() && !Hardened::serves(size) {
+        guard::sampled::will_be_written(new, bytes);
+    }
     // SAFETY: two live objects of at least so many bytes.
-    unsafe { moved(ptr, allocate(size), old.min(size)) }
+    unsafe { moved(ptr, new, bytes) }
 }
 
 /// Copies `bytes` bytes of `old` to `new` and ends `old`; nothing if `new` is null. Returns `new`.

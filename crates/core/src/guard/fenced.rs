@@ -14,79 +14,29 @@
 //!
 //! Cost: a lock and an exchange; two system calls when no run of the size is kept.
 
+use super::runs::Runs;
 use super::{COUNTS, Objects, count, pages};
-use crate::pages::{Run, give, limit_units, take};
+use crate::pages::{Run, give, take};
 use crate::space;
 use crate::space::entry::{self, Kind};
-use crate::sync::{AtomicU32, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicUsize, Ordering::*};
 use crate::violation::{self, Verb};
 use aethalloc_base::bounds;
 use aethalloc_base::units::{PAGE, UNIT, UNITS_PER_REGION, units_for};
 use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
 
-/// Runs of one length that are kept at most.
-const EACH: usize = 16;
-
-struct Kept {
-    lock: Lock,
-    /// Units of all of them.
-    units: AtomicUsize,
-    counts: [AtomicU32; UNITS_PER_REGION],
-    /// By length, less one: first units.
-    runs: [[AtomicU32; EACH]; UNITS_PER_REGION],
-}
-static KEPT: Kept = Kept {
-    lock: Lock::new(),
-    units: AtomicUsize::new(0),
-    counts: [const { AtomicU32::new(0) }; UNITS_PER_REGION],
-    runs: [const { [const { AtomicU32::new(0) }; EACH] }; UNITS_PER_REGION],
-};
+static KEPT: Runs = Runs::new();
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// The lock of the kept runs.
 pub fn lock() -> &'static Lock {
-    &KEPT.lock
+    KEPT.lock()
 }
 
 /// Bytes of live objects of this kind.
 pub fn live_bytes() -> usize {
     BYTES.load(Relaxed)
-}
-
-impl Kept {
-    /// A kept run of `units` units; its guard is in place.
-    #[cold]
-    fn pop(&self, units: usize) -> Option<usize> {
-        let (count, runs) = (self.counts.get(units - 1)?, self.runs.get(units - 1)?);
-        let _held = self.lock.take();
-        let n = count.load(Relaxed).checked_sub(1)?;
-        let first = runs.get(n as usize)?.load(Relaxed);
-        count.store(n, Relaxed);
-        self.units.fetch_sub(units, Relaxed);
-        Some(first as usize)
-    }
-
-    /// Keeps a run; false if it is to be given back.
-    #[cold]
-    fn push(&self, first: usize, units: usize) -> bool {
-        let (Some(count), Some(runs)) = (self.counts.get(units - 1), self.runs.get(units - 1))
-        else {
-            return false;
-        };
-        let _held = self.lock.take();
-        if self.units.load(Relaxed) + units > limit_units() {
-            return false;
-        }
-        let n = count.load(Relaxed);
-        let Some(slot) = runs.get(n as usize) else {
-            return false;
-        };
-        slot.store(first as u32, Relaxed);
-        count.store(n + 1, Relaxed);
-        self.units.fetch_add(units, Relaxed);
-        true
-    }
 }
 
 /// Units of the run of an object of `pages` pages.
@@ -190,9 +140,5 @@ fn release(first: usize, units: usize) {
 /// Gives the kept runs back to the page heap.
 #[cold]
 pub fn purge() {
-    for units in 1..=UNITS_PER_REGION {
-        while let Some(first) = KEPT.pop(units) {
-            release(first, units);
-        }
-    }
+    KEPT.purge(release);
 }

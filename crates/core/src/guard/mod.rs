@@ -26,6 +26,7 @@ pub mod hardened;
 mod maps;
 pub mod pages;
 pub mod pointer_bits;
+mod runs;
 pub mod sampled;
 mod stack;
 pub mod tagged;
@@ -322,6 +323,7 @@ pub fn figures() -> (usize, u64, u64) {
 /// Gives back what is kept for objects to come.
 pub fn purge() {
     fenced::purge();
+    sampled::purge();
     hardened::kept::purge();
 }
 
@@ -333,6 +335,7 @@ pub fn each_lock(mut f: impl FnMut(&Lock)) {
     hardened::depot::each_lock(&mut f);
     f(hardened::magazine::lock());
     f(sampled::lock());
+    f(sampled::runs_lock());
     f(fenced::lock());
     f(hardened::kept::lock());
     f(stack::lock());

@@ -77,6 +77,12 @@ fn most_mappings() -> i64 {
     if n == 0 { 65530 } else { n }
 }
 
+/// True while every guard that is put drops the contents of its range for sure, and comes off without being counted.
+#[inline]
+pub fn drop_contents() -> bool {
+    means() == Means::Install && !PROTECTED.load(Relaxed)
+}
+
 /// Makes accesses to the range fault and drops its contents. False: there is no guard.
 ///
 /// # Safety
