@@ -6,7 +6,7 @@ mod common;
 use aethalloc_base::options::Key;
 use aethalloc_core::guard::hardened::slab::{FREED, LIVE, Slab};
 use aethalloc_core::space::{self, entry, entry::Kind};
-use aethalloc_core::{config, front, guard, life};
+use aethalloc_core::{config, front, guard, life, pages};
 use core::sync::atomic::AtomicU8;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -207,4 +207,146 @@ fn aligned_objects_are_what_was_asked_for() {
     ] {
         assert!(front::allocate_aligned(64, size).is_null());
     }
+}
+
+/// Whether the byte at `p` can be read: asked of the kernel.
+fn is_readable(p: *const u8) -> bool {
+    aethalloc_sys::memory::peek(p.addr(), &mut [0]) == 1
+}
+
+/// Whether there are guards, and [`is_readable`] can see them.
+fn has_guards() -> bool {
+    guard::pages::size() != 0 && is_readable([0u8].as_ptr())
+}
+
+/// Objects of `size` bytes, all freed again: more than quarantines and depots hold, so that slabs end.
+fn fill_and_free(bytes: usize, size: usize) -> Vec<*mut u8> {
+    let all: Vec<*mut u8> = (0..bytes / size).map(|_| front::allocate(size)).collect();
+    for p in &all {
+        // SAFETY: allocated above, freed once.
+        unsafe {
+            p.write_bytes(0xa5, size);
+            front::deallocate(*p);
+        }
+    }
+    all
+}
+
+/// The units that some of `all` lie in.
+fn units(all: &[*mut u8]) -> std::collections::BTreeSet<usize> {
+    all.iter()
+        .filter_map(|p| space::unit_of(p.addr()))
+        .collect()
+}
+
+/// Units of slabs that ended serve other sizes as they are: zero, and with their guard. A purge gives them back.
+#[test]
+fn units_of_slabs_that_ended_are_used_again() {
+    const NAME: &str = "units_of_slabs_that_ended_are_used_again";
+    if !is_role() {
+        let out = again(NAME);
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        return;
+    }
+    start();
+    let before = units(&fill_and_free(4 << 20, 100));
+    let used = pages::used_units();
+    let all: Vec<*mut u8> = (0..256).map(|_| front::allocate(5000)).collect();
+    let after = units(&all);
+    let again = after.intersection(&before).count();
+    // All but what the heap's first slab of this size may have taken before one was kept.
+    assert!(again + 1 >= after.len(), "{again} of {}", after.len());
+    assert!(pages::used_units() <= used + 1, "others were taken");
+    for p in &all {
+        // SAFETY: objects of this test's.
+        assert!(unsafe { (0..5000).all(|i| p.add(i).read() == 0) });
+    }
+    if has_guards() {
+        let page = guard::pages::size();
+        for unit in &after {
+            let guard = space::address_of(unit + 1).wrapping_sub(page);
+            assert!(is_readable(guard.wrapping_sub(1)) && !is_readable(guard));
+        }
+    }
+    for p in all {
+        // SAFETY: as above.
+        unsafe { front::deallocate(p) };
+    }
+    let used = pages::used_units();
+    front::purge();
+    assert!(pages::used_units() < used, "a purge gave nothing back");
+}
+
+/// What is written into a unit while it is kept is found when its memory is handed out.
+#[test]
+fn writes_into_kept_units_are_found() {
+    if !is_role() {
+        let out = again("writes_into_kept_units_are_found");
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(text.contains("write into the free block of"), "{text}");
+        assert!(!out.status.success(), "{text}");
+        return;
+    }
+    start();
+    let all = fill_and_free(4 << 20, 100);
+    let kept = |p: &&*mut u8| {
+        let unit = space::unit_of(p.addr()).expect("of the space");
+        !matches!(entry::load(unit), Kind::Hardened { .. })
+    };
+    for p in all.iter().filter(kept) {
+        // SAFETY: not our memory any more: the misuse. The page is there, because the unit is kept.
+        unsafe { p.write(1) };
+    }
+    assert!(all.iter().any(|p| kept(&p)), "no slab has ended");
+    for _ in 0..1024 {
+        assert!(!front::allocate(3000).is_null());
+    }
+    eprintln!("not found");
+}
+
+/// The run of a large object that ended is used again: it faults until then, and then again behind the new object, whose bytes are all zero.
+#[test]
+fn runs_of_large_objects_are_used_again() {
+    if !is_role() {
+        let out = again("runs_of_large_objects_are_used_again");
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        return;
+    }
+    start();
+    if !has_guards() {
+        return;
+    }
+    let page = guard::pages::size();
+    const SIZE: usize = 100_000;
+    let mut seen = std::collections::BTreeSet::new();
+    let mut again = 0;
+    // Later ones are smaller and larger than what was there before, in as many units.
+    for round in 0..1000 {
+        let size = SIZE - 5000 * (round % 5);
+        let p = front::allocate(size);
+        again += usize::from(!seen.insert(p));
+        let end = p.wrapping_add(size.next_multiple_of(page));
+        assert!(is_readable(end.wrapping_sub(1)) && !is_readable(end));
+        // SAFETY: objects of this test's.
+        unsafe {
+            assert!((0..size).all(|i| p.add(i).read() == 0), "round {round}");
+            p.write_bytes(0xa5, size);
+            front::deallocate(p);
+        }
+        assert!(!is_readable(p) && !is_readable(end.wrapping_sub(1)));
+    }
+    assert!(again > 500, "{again}");
+    let used = pages::used_units();
+    // Those in the quarantine stay. Guards by taking access away are too dear to be kept.
+    front::purge();
+    let kept = guard::pages::means() == guard::pages::Means::Install;
+    assert_eq!(pages::used_units() < used, kept, "a purge");
 }
