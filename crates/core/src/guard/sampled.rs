@@ -337,6 +337,10 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
 
 /// The first `bytes` bytes of the new object at `p`, null if there is none, are about to be written: their pages are asked for all at once, which
 /// takes less than a fault for each.
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "a new object, of which nothing is changed"
+)]
 #[cold]
 pub fn will_be_written(p: *mut u8, bytes: usize) {
     let bytes = bytes / PAGE * PAGE;
