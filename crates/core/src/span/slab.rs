@@ -364,25 +364,35 @@ impl Slab {
         }
     }
 
-    /// Notes that the blocks of `bits` of group `g` are about to be touched: pages of theirs that hold nothing yet.
+    /// Pages of the blocks of `bits` of group `g`, not none, that hold nothing yet.
     #[inline]
-    pub fn soil(&self, c: Class, g: usize, bits: u64) -> u16 {
+    pub fn clean_pages(&self, c: Class, g: usize, bits: u64) -> u16 {
         let s = shape(c);
         let part = if s.units > 1 { g } else { 0 };
         let Some(clean) = self.clean.get(part) else {
             return 0;
         };
-        let was = clean.load(Relaxed);
-        if was != 0 {
-            let at = if s.units > 1 { 0 } else { s.group_offset(g) };
-            let first = at + bits.trailing_zeros() as usize * s.size;
-            let last = at + (64 - bits.leading_zeros() as usize) * s.size - 1;
-            let (first, last) = (first / 4096, last / 4096);
-            let pages = (2u32 << last) - (1u32 << first);
-            clean.store(was & !(pages as u16), Relaxed);
-            return was & pages as u16;
+        let clean = clean.load(Relaxed);
+        if clean == 0 {
+            return 0;
         }
-        0
+        let at = if s.units > 1 { 0 } else { s.group_offset(g) };
+        let first = at + bits.trailing_zeros() as usize * s.size;
+        let last = at + (64 - bits.leading_zeros() as usize) * s.size - 1;
+        let (first, last) = (first / 4096, last / 4096);
+        let pages = (2u32 << last) - (1u32 << first);
+        clean & pages as u16
+    }
+
+    /// Notes that the blocks of `bits` of group `g`, whose clean pages are `fresh`, are about to be touched.
+    #[inline]
+    pub fn soil(&self, c: Class, g: usize, fresh: u16) {
+        let part = if shape(c).units > 1 { g } else { 0 };
+        if fresh != 0
+            && let Some(clean) = self.clean.get(part)
+        {
+            clean.store(clean.load(Relaxed) & !fresh, Relaxed);
+        }
     }
 }
 

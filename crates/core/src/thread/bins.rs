@@ -18,7 +18,7 @@ use super::inside::Inside;
 use crate::span::ahead;
 use crate::span::central::{self, Owned};
 use crate::span::claim::Reserved;
-use crate::span::slab::{OUT, Slab, shape, some};
+use crate::span::slab::{OUT, Shape, Slab, shape, some};
 use crate::span::waiting::Waiting;
 use crate::sync::{AtomicU8, Ordering::*};
 use aethalloc_base::class::{self, BIN_BYTES, BinOf, COUNT, Class};
@@ -155,6 +155,17 @@ impl Bins {
     }
 }
 
+/// Most blocks of up to 2 KiB that a reservation may hold where their pages are there already, because the group was used before.
+#[inline]
+fn again(s: &Shape) -> usize {
+    if s.size > 2048 {
+        return 0;
+    }
+    let bytes = crate::config::get(Key::batch_bytes) as u64;
+    let n = (bytes * s.reciprocal as u64) >> 32; // bytes / size, without dividing
+    (n as usize).min(crate::config::get(Key::batch_count))
+}
+
 /// Bytes reserved and not handed out, roughly.
 ///
 /// # Safety
@@ -196,12 +207,17 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
         let single = central::may_take_single(c, slab);
         let at = slab.cursor.load(Relaxed) as usize;
         if let Some(next) = slab.next_worth(c, at, single) {
-            let (g, free, n) = if next.0 < slab.frontier.load(Relaxed) as usize {
+            let used = slab.frontier.load(Relaxed) as usize;
+            let (g, free, n) = if next.0 < used {
                 next
             } else {
                 slab.at_frontier(c, next, single)
             };
-            let (bits, n) = some(free, n, want);
+            let more = if g < used { again(s) } else { 0 };
+            let (mut bits, mut n) = some(free, n, want.max(more));
+            if more > want && slab.clean_pages(c, g, bits) != 0 {
+                (bits, n) = some(bits, n, want);
+            }
             // ORDERING: Release, pairs with Acquire in the purge: who sees these bits, also where the reservation is refused
             // now, sees OUT on the blocks of the earlier ones. Where they count, this thread is busy (`waiting`).
             slab.reserved.store(bits, Release);
@@ -212,7 +228,8 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
                 return super::cold::alloc(cache, c);
             }
             slab.cursor.store(g as u16, Relaxed);
-            let fresh = slab.soil(c, g, bits);
+            let fresh = slab.clean_pages(c, g, bits);
+            slab.soil(c, g, fresh);
             if fresh != 0 && ahead::is_worth(s.size) {
                 ahead::back(c, slab, g, fresh);
             }

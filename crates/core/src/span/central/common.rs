@@ -73,7 +73,7 @@ fn take_line(c: Class, slab: &Slab) -> Option<usize> {
         }
         let i = m.trailing_zeros() as usize;
         slab.cursor.store(g as u16, Relaxed);
-        slab.soil(c, g, ((1u64 << s.line) - 1) << i);
+        slab.soil(c, g, slab.clean_pages(c, g, ((1u64 << s.line) - 1) << i));
         let states = slab.group_states(c, g);
         for j in 0..s.line {
             let state = states.wrapping_add(i + j).cast::<AtomicU8>();
