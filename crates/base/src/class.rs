@@ -3,10 +3,10 @@
 //! ```text
 //! class   1..=16   16, 32, … 256            16-byte steps
 //! class  17..=40   288, 320, … 1024         32-byte steps
-//! class  41..=80   1152, 1280, … 32768      8 per doubling
+//! class  41..=88   1152, 1280, … 65536      8 per doubling
 //! ```
-//! A slab is one unit of 64 KiB, above 4 KiB as many as hold 16 blocks (at most 8); every unit begins with a block, and
-//! the tail of a unit that holds no block is never touched.
+//! A slab is one unit of 64 KiB, above 4 KiB as many as hold 16 blocks (at most 8; 4 where a unit holds one block); every unit begins
+//! with a block, and the tail of a unit that holds no block is never touched.
 //!
 //! A *group* is what a thread reserves blocks of at a time: 64 neighbours, or the blocks of one unit where they are fewer.
 //! Worst waste inside a block: 11.1 % above 128 B (289 B in 320 - 32 = 288 is full, 257 B in 288 wastes 10.8 %);
@@ -20,12 +20,12 @@ pub type Class = usize;
 /// The first real class.
 pub const FIRST: Class = 1;
 /// One past the last class; class 0 included, so this is also the length of tables by class.
-pub const COUNT: usize = 81;
+pub const COUNT: usize = 89;
 /// One past the last class in steps of 16 or 32 bytes, and its size.
 const STEPPED: usize = 41;
 const STEPPED_MAX: usize = 1024;
 /// Largest request served from slabs.
-pub const SMALL_MAX: usize = 32768;
+pub const SMALL_MAX: usize = 65536;
 
 /// One past the last class whose blocks may share a line with their neighbours (larger ones never do).
 pub const SHARING_COUNT: usize = STEPPED;
@@ -88,7 +88,7 @@ pub const fn class_of(size: usize) -> Class {
     } else if size <= STEPPED_MAX {
         16 + (size - 256).div_ceil(32)
     } else if size <= SMALL_MAX {
-        let log = (size - 1).ilog2(); // 10..=14
+        let log = (size - 1).ilog2(); // 10..=15
         STEPPED + (log as usize - 10) * 8 + (((size - 1) >> (log - 3)) & 7)
     } else {
         0
@@ -129,7 +129,13 @@ pub const fn size(c: Class) -> usize {
 /// Units of a slab of class `c`.
 pub const fn units(c: Class) -> usize {
     let n = 16usize.div_ceil(per_unit(c));
-    if n > 8 { 8 } else { n }
+    if per_unit(c) == 1 {
+        4
+    } else if n > 8 {
+        8
+    } else {
+        n
+    }
 }
 
 /// Blocks in one unit of a slab of class `c`.
@@ -260,7 +266,8 @@ mod tests {
     #[test]
     fn slabs_have_enough_blocks_and_states_for_all_and_the_tail() {
         for c in FIRST..COUNT {
-            assert!(blocks(c) >= 16 && units(c) <= 8, "class {c}");
+            let least = if size(c) > UNIT / 2 { 4 } else { 16 };
+            assert!(blocks(c) >= least && units(c) <= 8, "class {c}");
             assert!(row(c) >= per_unit(c) && groups(c) <= 64, "class {c}");
             let slots = UNIT.div_ceil(size(c)); // what an offset can turn into
             assert!(row(c) >= slots, "class {c}");

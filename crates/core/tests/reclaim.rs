@@ -48,11 +48,11 @@ fn probe(step: u32) {
     }
 }
 
-/// Leaves one free slab, which the support thread has in hand, and no other memory; then asks for `size` bytes.
-fn run_out(size: usize) {
+/// Leaves one free slab, which the support thread has in hand, and no other memory; then asks for `size` bytes at `align`.
+fn run_out(align: usize, size: usize) {
     STAGE.store(NOTHING, Release);
     LOOKS.store(0, Relaxed);
-    let one = Object::new(front::allocate(size), size, 1);
+    let one = Object::new(front::allocate_aligned(align, size), size, 1);
     one.free();
     STAGE.store(STOP, Release);
     let objects: Vec<_> = (0..16 << 10)
@@ -76,7 +76,7 @@ fn run_out(size: usize) {
     config::set(Key::limit, full);
     LOOKS.store(0, Relaxed);
     STAGE.store(STOPPED, Release);
-    let p = front::allocate(size);
+    let p = front::allocate_aligned(align, size);
     assert!(
         !p.is_null(),
         "stage {}, {} looks, {} held, {full} allowed, {:?}",
@@ -98,6 +98,7 @@ fn whoever_runs_out_of_memory_waits_for_it() {
     config::set(Key::support, 2);
     config::set(Key::decay, 80);
     bell::probe_with(probe);
-    run_out(3000);
-    run_out(40_000);
+    run_out(16, 3000);
+    // Of blocks that each fill a unit a slab is larger; what is aligned to a unit is large.
+    run_out(64 << 10, 40_000);
 }

@@ -262,6 +262,11 @@ impl Finished {
         self
     }
 
+    /// It exited with 0.
+    pub fn has_succeeded(&self) -> bool {
+        self.status.success()
+    }
+
     /// It was killed by SIGSEGV.
     pub fn died_of_segv(&self) -> bool {
         self.status.signal() == Some(Signal::SEGV.as_raw())

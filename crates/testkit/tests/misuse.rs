@@ -3,8 +3,10 @@
 
 use aethalloc_testkit::{Finished, Missing, Run, Source, test, test_library};
 
-const SMALL: [usize; 12] = [16, 32, 48, 64, 100, 256, 600, 1000, 1024, 2000, 5000, 30000];
-const LARGE: [usize; 2] = [40000, 1 << 20];
+const SMALL: [usize; 13] = [
+    16, 32, 48, 64, 100, 256, 600, 1000, 1024, 2000, 5000, 30000, 60000,
+];
+const LARGE: [usize; 2] = [70000, 1 << 20];
 
 /// Runs a misuse program and checks its end. `line` gets the address and the size class that the program announced.
 fn ends_with(run: Run, line: impl Fn(&str, &str) -> String) {
@@ -110,7 +112,17 @@ fn double_free_without_thread_caches() {
 
 #[test]
 fn free_of_a_block_that_nobody_was_given() {
-    test_library(|| small_double_free(Source::c("misuse_free_never_out")));
+    test_library(|| {
+        let program = Source::c("misuse_free_never_out").build()?;
+        // Larger blocks each fill a unit, and their neighbours do not follow at once.
+        for size in SMALL.into_iter().filter(|size| *size <= 32 << 10) {
+            ends_with(
+                program.preloaded().arg(size.to_string()),
+                |address, class| format!("double free of {address} \\(size class {class}\\)"),
+            );
+        }
+        Ok(())
+    });
 }
 
 /// The slab is gone: what is said about it may differ, the address may not.

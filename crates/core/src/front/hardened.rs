@@ -5,6 +5,7 @@
 
 use super::{later, small};
 use crate::config;
+use crate::guard::BLOCK_MAX;
 use crate::guard::hardened::magazine::Magazines;
 use crate::guard::hardened::{Hardened, fast};
 use crate::sync::Ordering::*;
@@ -37,7 +38,7 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
         return null_mut();
     }
     let whole = class::aligned(Hardened::whole(size), align);
-    if whole > class::SMALL_MAX {
+    if whole > BLOCK_MAX {
         return null_mut();
     }
     of_class(class::of_small(bins::bin_of(), whole), size)

@@ -5,7 +5,7 @@
 
 use crate::guard::fenced::Fenced;
 use crate::guard::sampled::{self, Sampled};
-use crate::guard::{self, Objects};
+use crate::guard::{self, BLOCK_MAX, Objects};
 use crate::out::LARGE;
 use crate::pages::{self, Run};
 use crate::space::entry::{self, Kind};
@@ -14,7 +14,6 @@ use crate::span::reclaim;
 use crate::sync::{AtomicUsize, Ordering::*};
 use crate::thread::cache::{self, Cache};
 use aethalloc_base::bounds;
-use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::options::Key;
 use aethalloc_base::units::{PAGE, REGION, UNIT, UNITS_PER_REGION, units_for};
 use aethalloc_sys::memory::{self, Moved};
@@ -58,7 +57,7 @@ fn uncount(pages: usize, guarded: bool) {
 pub fn allocate(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let within_page = align <= PAGE;
     let align = align.max(UNIT);
-    if guard::is_sampling() && align == UNIT && size > SMALL_MAX {
+    if guard::is_sampling() && align == UNIT && size > BLOCK_MAX {
         let due = cache::current(cache::me()).is_some_and(Cache::is_large_sample_due);
         let p = if due {
             Sampled::allocate(size, zeroed)

@@ -13,7 +13,7 @@ mod spare;
 use crate::guard::fenced::Fenced;
 use crate::guard::hardened::Hardened;
 use crate::guard::sampled::Sampled;
-use crate::guard::{self, Objects};
+use crate::guard::{self, BLOCK_MAX, Objects};
 use crate::space::{self, entry::Kind};
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{OUT, shape};
@@ -28,10 +28,13 @@ use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 pub use fast::{allocate, allocate_or, deallocate, reallocate};
 pub use small::{allocate_slow, deallocate_sized_slow, deallocate_slow};
 
+/// Largest request that is zeroed by writing: memory that was just mapped is zero, and a program may touch little of it.
+const ZEROED_MAX: usize = 32 << 10;
+
 /// As [`allocate`], every byte zero.
 #[inline]
 pub fn allocate_zeroed(size: usize) -> *mut u8 {
-    if size > SMALL_MAX {
+    if size > ZEROED_MAX {
         return allocate_large(size, GRANULE, true);
     }
     let p = allocate(size);
@@ -257,7 +260,7 @@ fn find(verb: Verb, p: usize) -> Found {
 /// The size that a request of `size` bytes at `align` really gets (`nallocx`); 0 if it cannot be served.
 pub fn good_size(size: usize, align: usize) -> usize {
     if guard::is_hardened() && align <= UNIT && guard::sampled::serves(size) {
-        return if guard::is_tagging_pointers() && size <= SMALL_MAX {
+        return if guard::is_tagging_pointers() && size <= BLOCK_MAX {
             let c = class::class_of_aligned(size.max(1), align);
             if c == 0 { size } else { class::size(c) }
         } else if guard::is_tagging() && Hardened::serves(size) {

@@ -5,7 +5,7 @@ use crate::foreign;
 use crate::guard::fenced::{self, Fenced};
 use crate::guard::hardened::Hardened;
 use crate::guard::sampled::{Record, Sampled};
-use crate::guard::{self, Objects, bare, pointer_bits};
+use crate::guard::{self, BLOCK_MAX, Objects, bare, pointer_bits};
 use crate::space::entry::{self, Kind};
 use crate::span::central::{block_of, lookup};
 use crate::span::slab::{FREE, OUT, shape};
@@ -46,7 +46,7 @@ fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
         return hardened::allocate_slowly(t, size, GRANULE);
     }
     // The few sizes whose canary has no room in the largest block are large too.
-    if size > SMALL_MAX || guard::is_hardened() {
+    if size > SMALL_MAX || guard::is_hardened() || guard::is_sampling() && size > BLOCK_MAX {
         return large::allocate(size, GRANULE, false);
     }
     if !crate::space::ready() {

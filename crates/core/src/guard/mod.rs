@@ -38,6 +38,9 @@ use aethalloc_base::options::Key;
 use aethalloc_base::safety::{GuardPages, PROFILES, Profile};
 use aethalloc_sys::lock::Lock;
 
+/// Largest request that the safety modes serve from blocks: a larger object has a guard of its own behind it.
+pub const BLOCK_MAX: usize = 32 << 10;
+
 /// Objects of one kind of protection. Which kind an address belongs to, the page map says: dispatch is a `match` on its
 /// entry.
 pub trait Objects {

@@ -19,7 +19,8 @@ use super::pages;
 use super::runs::Runs;
 use super::stack::{self, Trace};
 use super::{
-    COUNTS, Objects, bare, count, has_canaries, is_sampling, is_tagging, pointer_bits, tagged,
+    BLOCK_MAX, COUNTS, Objects, bare, count, has_canaries, is_sampling, is_tagging, pointer_bits,
+    tagged,
 };
 use crate::pages::{Run, give, take};
 use crate::space::entry::{self, Kind};
@@ -27,7 +28,6 @@ use crate::space::{self, meta, pool};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 use crate::violation::{self, Verb};
 use aethalloc_base::bounds::STRICTEST;
-use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::units::{GRANULE, PAGE, UNIT, units_for};
 use aethalloc_sys::lock::Lock;
 use core::ops::Range;
@@ -186,7 +186,7 @@ impl Objects for Sampled {
 
     #[cold]
     fn allocate(size: usize, zeroed: bool) -> *mut u8 {
-        allocate(size, zeroed, size > SMALL_MAX)
+        allocate(size, zeroed, size > BLOCK_MAX)
     }
 
     #[cold]

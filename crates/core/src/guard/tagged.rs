@@ -22,7 +22,7 @@
 
 use super::hardened::magazine::{self, Magazines};
 use super::hardened::slab::{BUSY, Block, FREED, LIVE, Slab};
-use super::{COUNTS, count, is_tagging};
+use super::{BLOCK_MAX, COUNTS, count, is_tagging};
 use crate::config;
 use crate::space;
 use crate::span::owners;
@@ -187,7 +187,7 @@ pub unsafe fn size(p: *mut u8, block: usize) -> usize {
 #[cold]
 pub fn resize(slab: &Slab, i: usize, size: usize) -> bool {
     let (p, block, used) = (slab.block(i), slab.size(), granules(size));
-    if size > class::SMALL_MAX || class::class_of(size.max(1)) != slab.class() {
+    if size > BLOCK_MAX || class::class_of(size.max(1)) != slab.class() {
         return false;
     }
     // SAFETY: a live block, whose owner asks.

@@ -168,7 +168,7 @@ const _: () = assert!(SIZES_AT >= class::COUNT * 4 && SIZES_AT + class::COUNT * 
 fn copy_tables(base: *mut u8) {
     let tables = class::RECIPROCALS.iter().zip(class::SIZES.iter());
     for (c, (reciprocal, size)) in tables.enumerate() {
-        // SAFETY: `meta::init` made the first page writable and keeps its first KiB for these tables (twice 81 * 4 bytes).
+        // SAFETY: `meta::init` made the first page writable and keeps its first KiB for these tables (twice 89 * 4 bytes).
         unsafe {
             base.cast::<u32>().add(c).write(*reciprocal);
             base.add(SIZES_AT).cast::<u32>().add(c).write(*size);

@@ -30,7 +30,7 @@ pub mod slab;
 pub mod sweep;
 mod zero;
 
-use super::{COUNTS, Objects, bare, count, has_tags, is_tagging, pointer_bits, tagged};
+use super::{BLOCK_MAX, COUNTS, Objects, bare, count, has_tags, is_tagging, pointer_bits, tagged};
 use crate::space::entry::{self, Kind};
 use crate::span::owners;
 use crate::sync::Ordering::*;
@@ -144,7 +144,7 @@ impl Hardened {
 
     /// Whether a request is small enough for a block.
     pub fn serves(size: usize) -> bool {
-        size <= class::SMALL_MAX - canary::BYTES
+        size <= BLOCK_MAX - canary::BYTES
     }
 
     /// Bytes of the object of `size` bytes and what guards it.
@@ -165,7 +165,7 @@ impl Hardened {
         let c = slab.class();
         if has_tags() {
             // `Hardened::usable_size` has compared the tag.
-            return size <= class::SMALL_MAX && class::class_of(size.max(1)) == c;
+            return size <= BLOCK_MAX && class::class_of(size.max(1)) == c;
         }
         if !Hardened::serves(size) || class::class_of(size + canary::BYTES) != c {
             return false;
