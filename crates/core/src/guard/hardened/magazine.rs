@@ -199,6 +199,10 @@ impl Magazine {
         {
             n = heap.take(c, into);
         }
+        // Nobody used them lately, or another thread did.
+        for block in into.iter().take(n) {
+            prefetch(block.0, self.size as usize);
+        }
         self.count = n as u32;
     }
 }
