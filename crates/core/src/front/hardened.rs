@@ -14,7 +14,7 @@ use crate::thread::cache::{self, Cache};
 use crate::thread::inside::Inside;
 use crate::thread::tls::Tls;
 use aethalloc_base::class;
-use core::ptr::null_mut;
+use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::compiler_fence;
 
 /// `malloc`.
@@ -47,23 +47,24 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
 /// An object of `size` bytes in a block of class `c`, which serves it; null: by the long way.
 #[inline(always)]
 fn of_class(c: class::Class, size: usize) -> *mut u8 {
-    let made = short(cache::me(), |cache, m| {
-        let p = fast::allocate(m, c, size)?;
+    let t = cache::me();
+    let Some((cache, m)) = enter(t) else {
+        return null_mut();
+    };
+    let made = fast::allocate(m, c, size);
+    if made.is_some() {
         // Only this thread writes it.
         cache.taken.store(cache.taken.load(Relaxed) + 1, Relaxed);
-        Some(p)
-    });
-    match made {
-        Some(Some(p)) => p.as_ptr(),
-        _ => null_mut(),
     }
+    leave(t, cache);
+    made.map_or(null_mut(), NonNull::as_ptr)
 }
 
 /// `free`.
 #[inline(never)]
 #[unsafe(link_section = ".text.unlikely.apart")]
 pub fn deallocate(ptr: *mut u8) {
-    if short(cache::me(), |_, m| fast::deallocate(m, ptr.addr(), None)) != Some(true) {
+    if !ended(ptr, None) {
         small::deallocate_long(ptr);
     }
 }
@@ -72,18 +73,27 @@ pub fn deallocate(ptr: *mut u8) {
 #[inline(never)]
 #[unsafe(link_section = ".text.unlikely.apart")]
 pub fn deallocate_sized(ptr: *mut u8, size: usize) {
-    if short(cache::me(), |_, m| {
-        fast::deallocate(m, ptr.addr(), Some(size))
-    }) != Some(true)
-    {
+    if !ended(ptr, Some(size)) {
         small::deallocate_sized_long(ptr, size);
     }
 }
 
-/// Runs `f` inside the allocator, with what the calling thread has of hardened blocks; `None`: it has none, or is inside already.
+/// Ends the object at `ptr` the short way; false: by the long one.
+#[inline(always)]
+fn ended(ptr: *mut u8, size: Option<usize>) -> bool {
+    let t = cache::me();
+    let Some((cache, m)) = enter(t) else {
+        return false;
+    };
+    let ended = fast::deallocate(m, ptr.addr(), size);
+    leave(t, cache);
+    ended
+}
+
+/// Enters the allocator; what the calling thread has of hardened blocks, until [`leave`]. `None`: it has none, or is inside already.
 /// What waits to be settled (`later`) waits for the long way, which every 256th free takes at the latest.
 #[inline(always)]
-fn short<R>(t: Tls, f: impl FnOnce(&Cache, &Magazines) -> R) -> Option<R> {
+fn enter<'a>(t: Tls) -> Option<(&'a Cache, &'a Magazines)> {
     if t.inside() != 0 {
         return None;
     }
@@ -96,12 +106,16 @@ fn short<R>(t: Tls, f: impl FnOnce(&Cache, &Magazines) -> R) -> Option<R> {
     compiler_fence(SeqCst);
     cache.owner.busy.begin();
     compiler_fence(SeqCst);
-    let r = f(cache, magazines);
+    Some((cache, magazines))
+}
+
+/// Leaves it again.
+#[inline(always)]
+fn leave(t: Tls, cache: &Cache) {
     compiler_fence(SeqCst);
     cache.owner.busy.end();
     compiler_fence(SeqCst);
     t.set_inside(0);
-    Some(r)
 }
 
 /// An address on the stack below the caller's frame's start.

@@ -111,8 +111,8 @@ pub unsafe fn mark(p: *mut u8, block: usize, n: usize) {
     }
 }
 
-/// Classes to here are so close that at most 15 bytes are filled; more where an alignment was asked for.
-const CLOSE: usize = 256;
+/// Blocks to here have no window before the canary: at most 15 bytes are filled, more where an alignment was asked for.
+const CLOSE: usize = WINDOW;
 /// Bytes before the canary that are filled and compared in one go.
 const WINDOW: usize = 32;
 
