@@ -177,7 +177,8 @@ fn aligned_objects_are_what_was_asked_for() {
     start();
     for align in (5..=13).map(|log| 1usize << log) {
         for size in [
-            0, 1, 8, 24, 25, 56, 100, 1000, 4088, 4096, 20_000, 32_760, 32_768, 100_000,
+            0, 1, 8, 24, 25, 56, 100, 1000, 4088, 4096, 20_000, 32_760, 32_768, 32_769, 40_000,
+            57_344, 65_528, 65_536, 100_000,
         ] {
             // The first of a class comes by the long way, most of the others by the short one.
             for round in 0..4 {

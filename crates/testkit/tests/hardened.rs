@@ -28,7 +28,7 @@ fn hardened_finds_writes_behind_objects_at_the_free() {
     test_library(|| {
         let program = Source::c("misuse_overflow").build()?;
         for conf in HARDENED {
-            for size in [1, 8, 24, 56, 64, 1000, 1024, 29000, 32_764, 100_000] {
+            for size in [1, 8, 24, 56, 64, 1000, 1024, 29000, 32_764, 32_768, 100_000] {
                 let run = program
                     .preloaded()
                     .arg(size.to_string())

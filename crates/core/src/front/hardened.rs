@@ -7,6 +7,7 @@ use super::{later, small};
 use crate::config;
 use crate::guard::BLOCK_MAX;
 use crate::guard::hardened::magazine::Magazines;
+use crate::guard::hardened::slab::LARGEST;
 use crate::guard::hardened::{Hardened, fast};
 use crate::sync::Ordering::*;
 use crate::thread::bins;
@@ -21,7 +22,7 @@ use core::sync::atomic::compiler_fence;
 #[inline(never)]
 #[unsafe(link_section = ".text.unlikely.apart")]
 pub fn allocate(size: usize) -> *mut u8 {
-    if Hardened::serves(size) {
+    if size <= BLOCK_MAX {
         let p = of_class(class::of_small(bins::bin_of(), Hardened::whole(size)), size);
         if !p.is_null() {
             return p;
@@ -38,7 +39,7 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
         return null_mut();
     }
     let whole = class::aligned(Hardened::whole(size), align);
-    if whole > BLOCK_MAX {
+    if whole > LARGEST {
         return null_mut();
     }
     of_class(class::of_small(bins::bin_of(), whole), size)

@@ -33,6 +33,8 @@ use core::ptr::null_mut;
 pub(super) const READY: usize = 32;
 /// Blocks that the quarantine holds at most.
 pub(super) const RING: usize = 216;
+/// Blocks that it holds at least, however large they are.
+const RING_LEAST: usize = 4;
 /// Bytes of blocks that may be ready, but for `READY_LEAST` blocks.
 const READY_BYTES: usize = 32 << 10;
 /// With fewer, every few frees or requests in random order would find none or too many.
@@ -388,7 +390,8 @@ fn begin() -> Option<*mut Magazines> {
 #[cold]
 fn new_magazine(c: Class) -> Option<*mut Magazine> {
     let size = slab::size(c);
-    let room = (config::get(Key::quarantine) / size).clamp(1, RING);
+    let bytes = config::get(Key::quarantine);
+    let room = (bytes / size).clamp(if bytes == 0 { 1 } else { RING_LEAST }, RING);
     let zeroed = core::mem::offset_of!(Magazine, ring) + room * size_of::<Block>();
     let m = make(MAGAZINE, zeroed)?.cast::<Magazine>();
     // SAFETY: the place is ours and large enough; places of the ring beyond `room` are never read.
@@ -415,10 +418,10 @@ fn make(pool: usize, zeroed: usize) -> Option<*mut u8> {
     Some(place.as_ptr())
 }
 
-/// A random free block of class `c` (0: none has it), for a caller with magazines or without: its slab, and its number there.
+/// A random free block of class `c` (0 or above [`slab::LARGEST`]: none has it), for a caller with magazines or without: its slab, and its number there.
 #[inline]
 pub fn take(magazines: Option<&Magazines>, c: Class) -> Option<(&'static Slab, usize)> {
-    if c == 0 {
+    if c == 0 || slab::size(c) > slab::LARGEST {
         return None;
     }
     match magazines {

@@ -57,6 +57,9 @@ impl Hardened {
     /// class serves that.
     #[unsafe(link_section = ".text.unlikely.later")]
     pub fn allocate_from(magazines: Option<&Magazines>, size: usize, align: usize) -> *mut u8 {
+        if !Hardened::serves(size) {
+            return null_mut();
+        }
         if has_tags() {
             return if is_tagging() {
                 tagged::allocate(magazines, size, align)
@@ -64,11 +67,8 @@ impl Hardened {
                 pointer_bits::allocate(magazines, size, align)
             };
         }
-        let Some(whole) = size.checked_add(canary::BYTES) else {
-            return null_mut();
-        };
-        let Some((slab, i)) = magazine::take(magazines, class::class_of_aligned(whole, align))
-        else {
+        let c = class::class_of_aligned(Hardened::whole(size), align);
+        let Some((slab, i)) = magazine::take(magazines, c) else {
             return null_mut();
         };
         let (p, block) = (slab.block(i), slab.size());
@@ -142,9 +142,9 @@ impl Hardened {
         magazine::keep(magazines, slab.class(), Block::new(slab, i));
     }
 
-    /// Whether a request is small enough for a block.
+    /// Whether a request is small enough for a block: to [`BLOCK_MAX`], where there are canaries.
     pub fn serves(size: usize) -> bool {
-        size <= BLOCK_MAX - canary::BYTES
+        size <= BLOCK_MAX - if has_tags() { canary::BYTES } else { 0 }
     }
 
     /// Bytes of the object of `size` bytes and what guards it.

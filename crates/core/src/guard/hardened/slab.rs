@@ -12,7 +12,9 @@
 //! A block that is NEW or FREED is all zero, and in its slab, in a thread's magazines (`magazine`) or between them: who hands it
 //! out checks that.
 
+use super::canary;
 use super::heap::Heap;
+use crate::guard::BLOCK_MAX;
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*};
@@ -57,6 +59,10 @@ pub struct Slab {
 }
 pub(super) const HEAD: usize = 64;
 const _: () = assert!(size_of::<Slab>() == HEAD);
+
+/// Largest block: what an object of [`BLOCK_MAX`] bytes and its canary need. One of them fits a slab before its guard.
+pub const LARGEST: usize = class::size(class::class_of(BLOCK_MAX + canary::BYTES));
+const _: () = assert!(LARGEST <= UNIT - UNIT / 4);
 
 /// Bytes of a block; never 0, so that nothing here can panic.
 pub const fn size(c: Class) -> usize {
