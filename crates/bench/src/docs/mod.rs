@@ -7,8 +7,11 @@
 //! ```
 //! Nobody writes a figure into them by hand: a test compares them with what this makes.
 
+mod page;
+mod parts;
 mod plots;
-mod tables;
+mod readme;
+mod scaled;
 
 use std::path::{Path, PathBuf};
 
@@ -57,10 +60,10 @@ fn documents(root: &Path) -> Result<Vec<(PathBuf, Option<String>)>, String> {
     let read =
         |path: &str| std::fs::read_to_string(root.join(path)).map_err(|e| format!("{path}: {e}"));
     let readme = read("README.md")?;
-    let readme = between(&readme, "README.md", "six", &tables::six(&kept))?;
-    let readme = between(&readme, "README.md", "standings", &tables::standings(&kept))?;
+    let readme = between(&readme, "README.md", "six", &readme::six(&kept))?;
+    let readme = between(&readme, "README.md", "standings", &readme::standings(&kept))?;
     let path = "docs/results.md";
-    let results = between(&read(path)?, path, "results", &tables::results(&kept))?;
+    let results = between(&read(path)?, path, "results", &page::results(&kept))?;
     let mut files = plots::all(&kept);
     for result in &kept.suites {
         files.push((format!("{}.html", result.suite), html::page(result)));

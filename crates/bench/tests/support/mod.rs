@@ -60,6 +60,17 @@ pub fn library(
     Ok(product)
 }
 
+/// A library that damages the block before last from the 5000th call on.
+pub fn damaging(folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    library(
+        folder,
+        "damaging",
+        "#include <stdlib.h>\nextern void *__libc_malloc(size_t); extern void __libc_free(void *);\n\
+         static int calls; static void *last; void free(void *p) { if (p == last) last = 0; __libc_free(p); }\n\
+         void *malloc(size_t n) { if (++calls > 5000 && last) *(char *)last ^= 1; return last = __libc_malloc(n); }",
+    )
+}
+
 /// Whether a missing tool skips its test instead of failing it.
 pub fn may_miss() -> bool {
     ["AETHALLOC_ALLOW_MISSING", "AETHALLOC_TEST_ALLOW_MISSING"]

@@ -1,102 +1,12 @@
-//! The tables of the documents.
+//! docs/results.md: everything that is kept.
 
 use std::fmt::Write;
 
-use super::{Kept, plots};
-use crate::html;
-use crate::report::{self, Mean, OURS, Standing, number};
+use super::parts::{Place, machine, means_table, place, rule, to};
+use super::{Kept, plots, scaled};
+use crate::report::{self, OURS, number};
 use crate::result::{ResultFile, WorkloadResult};
 use crate::stats;
-
-/// More than this share worse with other constants is a fall.
-const FALL: f64 = 0.1;
-
-/// README: the six programs and their goals.
-pub fn six(kept: &Kept) -> String {
-    let Some(six) = &kept.six else {
-        return "No run is kept.\n".into();
-    };
-    let busy = match six.machine.load > 0.5 * six.machine.cpus as f64 {
-        true => " The machine was busy with other work.",
-        false => "",
-    };
-    let mut out = format!(
-        "One interleaved run on {}.{busy}\n\n| program | goal |",
-        machine(&six.machine, &six.commit, six.started)
-    );
-    for peer in &six.peers {
-        let title = match peer.name.as_str() {
-            "glibc" => format!("{} {}", peer.title, peer.version),
-            _ => peer.title.clone(),
-        };
-        let _ = write!(out, " {title} |");
-    }
-    let _ = writeln!(out, " |\n{}", rule(six.peers.len() + 3));
-    for row in &six.rows {
-        let _ = write!(out, "| {} | {} |", row.title, row.goal);
-        for peer in &six.peers {
-            let cell = row.cells.iter().find(|c| c.peer == peer.name);
-            let _ = write!(out, " {} |", cell.map_or("", |c| c.short.as_str()));
-        }
-        let holds = row
-            .cells
-            .iter()
-            .find(|c| c.peer == OURS)
-            .and_then(|c| c.holds);
-        let verdict = match holds {
-            Some(true) => "holds",
-            Some(false) => "**missed**",
-            None => "",
-        };
-        let _ = writeln!(out, " {verdict} |");
-    }
-    out
-}
-
-/// README: means of all suites, and the rows in which another allocator is better.
-pub fn standings(kept: &Kept) -> String {
-    let Some(first) = kept.suites.first() else {
-        return "No run of the suites is kept.\n".into();
-    };
-    let base = report::base(first).unwrap_or_default();
-    let mut out = format!(
-        "Geometric means over the programs of a suite, {} = 1, lower is better; one interleaved run of each suite on {}. \
-         Every row: [docs/results.md](docs/results.md).\n\n",
-        plots::title(first, base),
-        machine(&first.machine, &first.commit, first.started)
-    );
-    out.push_str(&means_table(kept.suites.iter()));
-    out.push_str("\n| suite | best of all, clearly | no clear difference | behind the best other, worst first |\n|---|---|---|---|\n");
-    for result in &kept.suites {
-        let rows = report::standings(result, OURS);
-        let count = |wanted: Place| rows.iter().filter(|r| place(r) == wanted).count();
-        let behind: Vec<String> = rows
-            .iter()
-            .filter(|r| place(r) == Place::Behind)
-            .map(|r| format!("{} {}", r.workload, to(result, r)))
-            .collect();
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} |",
-            result.suite,
-            count(Place::Ahead),
-            count(Place::Even),
-            match behind.is_empty() {
-                true => "none".into(),
-                false => format!("{}: {}", behind.len(), behind.join(", ")),
-            }
-        );
-    }
-    for result in kept.suites.iter().filter(|r| plots::has_scatter(r)) {
-        let _ = writeln!(
-            out,
-            "\n![suite {}: time against memory](docs/results/{})",
-            result.suite,
-            plots::scatter_name(result)
-        );
-    }
-    out
-}
 
 /// docs/results.md: everything.
 pub fn results(kept: &Kept) -> String {
@@ -120,7 +30,7 @@ pub fn results(kept: &Kept) -> String {
         instructions(&mut out, result);
         reasons(&mut out, result);
     }
-    robustness(&mut out, kept);
+    scaled::table(&mut out, kept);
     if let Some(six) = &kept.six {
         let _ = writeln!(
             out,
@@ -141,23 +51,6 @@ pub fn results(kept: &Kept) -> String {
         out.push_str("```\n");
     }
     out
-}
-
-fn machine(machine: &crate::machine::Machine, commit: &str, started: u64) -> String {
-    format!(
-        "{} {} ({}{}), Linux {}, transparent huge pages: {}; commit {commit}, {}",
-        machine.cpus,
-        if machine.cpus == 1 { "CPU" } else { "CPUs" },
-        machine.cpu,
-        if machine.virtual_machine {
-            ", virtual"
-        } else {
-            ""
-        },
-        machine.kernel.split('-').next().unwrap_or_default(),
-        machine.huge_pages,
-        html::date(started)
-    )
 }
 
 fn about(out: &mut String, result: &ResultFile) {
@@ -249,72 +142,6 @@ fn by_threads(out: &mut String, result: &ResultFile) {
         out.push('\n');
     }
     out.push('\n');
-}
-
-/// Means of some suites in one table; the columns are those of the first.
-fn means_table<'a>(results: impl Iterator<Item = &'a ResultFile> + Clone) -> String {
-    let Some(first) = results.clone().next() else {
-        return String::new();
-    };
-    let mut out = "| geometric mean of |".to_string();
-    for peer in &first.peers {
-        let _ = write!(out, " {} |", peer.title);
-    }
-    let _ = writeln!(
-        out,
-        " best other of each row |\n{}",
-        rule(first.peers.len() + 2)
-    );
-    for result in results {
-        for mean in report::means(result) {
-            let _ = write!(
-                out,
-                "| {}, {} ({}) |",
-                mean.suite, mean.title, mean.workloads
-            );
-            for peer in &first.peers {
-                let _ = write!(out, " {} |", ratio_of(&mean, &peer.name));
-            }
-            let best = mean
-                .best_others
-                .map_or(String::new(), |b| format!("{b:.3}"));
-            let _ = writeln!(out, " {best} |");
-        }
-    }
-    out
-}
-
-fn ratio_of(mean: &Mean, peer: &str) -> String {
-    let found = mean.ratios.iter().find(|(name, _)| name == peer);
-    match found {
-        Some((name, ratio)) if name == OURS => format!("**{ratio:.3}**"),
-        Some((_, ratio)) => format!("{ratio:.3}"),
-        None => String::new(),
-    }
-}
-
-#[derive(PartialEq)]
-enum Place {
-    Ahead,
-    Even,
-    Behind,
-}
-
-/// A difference that would be printed as 1.00x is none.
-fn place(standing: &Standing) -> Place {
-    match (standing.clear, standing.ratio) {
-        (true, ratio) if ratio >= 1.005 => Place::Behind,
-        (true, ratio) if ratio < 0.995 => Place::Ahead,
-        _ => Place::Even,
-    }
-}
-
-fn to(result: &ResultFile, standing: &Standing) -> String {
-    format!(
-        "{:.2}x {}",
-        standing.ratio,
-        plots::title(result, &standing.best)
-    )
 }
 
 /// Where Aethalloc stands in each row, losses first: by what the row is judged by, and by CPU time and peak where that
@@ -442,49 +269,4 @@ fn reasons(out: &mut String, result: &ResultFile) {
     if any {
         out.push('\n');
     }
-}
-
-/// Each row's ratio to the best other, with the workloads' own constants and with others.
-fn robustness(out: &mut String, kept: &Kept) {
-    for plain in &kept.suites {
-        let others: Vec<&ResultFile> = kept
-            .scaled
-            .iter()
-            .filter(|r| r.suite == plain.suite)
-            .collect();
-        if others.is_empty() {
-            continue;
-        }
-        let _ = write!(
-            out,
-            "## Other constants, suite {}\n\nSizes and live sets multiplied. Aethalloc to the best other allocator; bold: more than \
-             {:.0} % worse than with the program's own constants.\n\n| program | 1 |",
-            plain.suite,
-            FALL * 100.0
-        );
-        for other in &others {
-            let _ = write!(out, " {} |", other.scale);
-        }
-        let _ = writeln!(out, "\n{}", rule(others.len() + 2));
-        for row in report::standings(plain, OURS) {
-            let _ = write!(out, "| {} | {} |", row.workload, to(plain, &row));
-            for other in &others {
-                let workload = other.workloads.iter().find(|w| w.name == row.workload);
-                let standing = workload.and_then(|w| report::standing(other, w, OURS, None));
-                let text = standing.map_or(String::new(), |s| {
-                    match s.ratio > row.ratio * (1.0 + FALL) && s.ratio > 1.0 {
-                        true => format!("**{}**", to(other, &s)),
-                        false => to(other, &s),
-                    }
-                });
-                let _ = write!(out, " {text} |");
-            }
-            out.push('\n');
-        }
-        out.push('\n');
-    }
-}
-
-fn rule(columns: usize) -> String {
-    format!("|{}", "---|".repeat(columns))
 }
