@@ -63,6 +63,17 @@ pub const fn heat(size: usize, threads: usize) -> u8 {
     }
 }
 
+/// Blocks of all classes that a thread takes before it takes those of cold classes several at a time, in a process with `threads`. Of very
+/// many threads each may do little.
+pub const fn warmth(threads: usize) -> u64 {
+    if threads <= 64 { 96 } else { u64::MAX }
+}
+
+/// How many blocks of `size` bytes, of which it used `uses`, such a thread takes at a time: at most as many as when the class gets hot.
+pub const fn cold_reservation(size: usize, uses: usize) -> usize {
+    clamp(uses, 1, first_reservation(size))
+}
+
 /// How many blocks of `size` bytes a thread reserves at first: few, so that a thread that does little holds little.
 pub const fn first_reservation(size: usize) -> usize {
     clamp(per(2048, size), 1, 16)
@@ -164,6 +175,16 @@ mod tests {
         assert_eq!(heat(16, 64), 24);
         assert_eq!(heat(16, 65), 96);
         assert_eq!(heat(2048, 2), 16);
+    }
+
+    #[test]
+    fn cold_classes_get_more_blocks_the_oftener_they_are_used() {
+        assert_eq!(cold_reservation(16, 0), 1);
+        assert_eq!(cold_reservation(16, 5), 5);
+        assert_eq!(cold_reservation(16, 20), 16);
+        assert_eq!(cold_reservation(512, 20), 4);
+        assert_eq!(cold_reservation(32 << 10, 20), 1);
+        assert!(warmth(64) < 100 && warmth(65) > 1 << 40);
     }
 
     #[test]

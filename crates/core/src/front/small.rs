@@ -65,19 +65,23 @@ fn allocate_inside(mut inside: Inside, t: Tls, size: usize) -> *mut u8 {
     if inside.interrupts_malloc() {
         return cold::alloc(cache, c);
     }
-    if let Some(bins) = bins::existing(cache)
-        && bins.is_hot(c)
-    {
+    if let Some(bins) = bins::existing(cache) {
         // A request of 0 bytes comes here with blocks in the bin.
         let bin = bins.bin(c);
         if bin.bits != 0 {
             return bins::take(bin);
         }
-        return bins::refill(cache, bins, c);
+        if bins.is_hot(c) {
+            return bins::refill(cache, bins, c);
+        }
     }
-    if cache.heats(c)
+    let hot = cache.heats(c);
+    if (hot || cache.is_warm())
         && let Some(bins) = bins::of(&mut inside, cache)
     {
+        if !hot {
+            return cold::alloc_several(cache, bins, c);
+        }
         cold::unstash(cache, c);
         bins.warm(c);
         return bins::refill(cache, bins, c);

@@ -8,6 +8,7 @@ use crate::span::claim::State;
 use crate::span::owners;
 use crate::span::slab::{COMMON, FREE, List, OUT, RESERVED, Slab, shape};
 use crate::sync::Ordering::*;
+use crate::thread::bins::BINS;
 use crate::thread::cache::Cache;
 use aethalloc_base::class::Class;
 use aethalloc_base::units::PAGE;
@@ -55,7 +56,7 @@ pub fn unit(c: Class, slab: &Slab, u: usize, part: usize) -> Result<(usize, usiz
     Ok((out, reserved))
 }
 
-/// Blocks that wait in the stashes of all threads: as many must be reserved.
+/// Blocks that wait in the stashes of all threads and in the bins of their cold classes: as many must be reserved.
 ///
 /// Memory of running threads: the caller promises that none is inside the allocator.
 pub fn stashed() -> usize {
@@ -67,6 +68,16 @@ pub fn stashed() -> usize {
             .iter()
             .map(|s| (s & 15).count_ones() as usize)
             .sum::<usize>();
+        // SAFETY: as above.
+        let bins = unsafe { (*owner.cast::<Cache>()).bins.load(Relaxed) };
+        if !bins.is_null() {
+            // SAFETY: as above; a set of bins begins with the table.
+            let table = unsafe { bins.cast::<BINS>().read_volatile() };
+            let common = table.iter().filter(|bin| bin.slab == 0);
+            n += common
+                .map(|bin| bin.bits.count_ones() as usize)
+                .sum::<usize>();
+        }
     });
     n
 }

@@ -4,7 +4,7 @@
 //! descriptor (metadata):  | header, 64 B | state bytes of unit 0: 1 a block | state bytes of unit 1 | … |
 //! state byte:  0 OUT      handed out, an object lives in it
 //!              0x80 FREE  may be handed out; malloc of the holder stores OUT
-//!              1 RESERVED nobody's to hand out: rest of a line group in a thread's stash, or no block at all (tails)
+//!              1 RESERVED nobody's to hand out: waits in a thread's stash or in the bin of a cold class, or no block at all (tails)
 //! ```
 //! The state byte is the only truth about a block. `free`, on whatever thread, stores FREE where it found OUT, and does
 //! nothing else; anything but OUT there is a second free. Free blocks are found by looking at the bytes, 64 at a time.
@@ -28,7 +28,7 @@ use aethalloc_base::units::UNIT;
 pub const OUT: u8 = 0;
 /// State byte: the block may be handed out.
 pub const FREE: u8 = 0x80;
-/// State byte: nobody's to hand out.
+/// State byte: nobody's to hand out but the thread's that took it.
 pub const RESERVED: u8 = 1;
 /// Owner of slabs that belong to nobody: blocks leave them by whole line groups only.
 pub const COMMON: u32 = 0xff_ffff;

@@ -9,6 +9,9 @@
 //! next [`refill`] finds them.
 //!
 //! # Who may touch which field when
+//! A cold class of a thread with bins has blocks of slabs of nobody in its bin, RESERVED instead of FREE (`cold::alloc_several`): such a slab is
+//! not held (`Bin::slab` is 0), so that its state bytes say whose they are.
+//!
 //! The thread itself, everything; others read a bin racily for statistics; a fork's child, once its thread does not exist.
 //! Interrupted between any two stores (a fork's child lets go of the slab) nothing is lost or doubled: what is free says so in
 //! the state bytes, whatever the bits say.
@@ -16,9 +19,9 @@
 use super::cache::Cache;
 use super::inside::Inside;
 use crate::span::ahead;
-use crate::span::central::{self, Owned};
+use crate::span::central::{self, Owned, Taken};
 use crate::span::claim::Reserved;
-use crate::span::slab::{OUT, Shape, Slab, shape, some};
+use crate::span::slab::{FREE, OUT, RESERVED, Shape, Slab, shape, some};
 use crate::span::waiting::Waiting;
 use crate::sync::{AtomicU8, Ordering::*};
 use aethalloc_base::class::{self, BIN_BYTES, BinOf, COUNT, Class};
@@ -135,6 +138,16 @@ impl Bins {
         }
         self.wanted += (first * size) as u32;
     }
+    /// Blocks of a slab of nobody wait in the bin of class `c`, which is cold and whose bin is empty; they have `size` bytes.
+    pub fn put_common(&mut self, c: Class, size: usize, taken: &Taken) {
+        let bin = self.bin(c);
+        bin.base = taken.base;
+        bin.states = taken.states;
+        bin.size = size as u32;
+        compiler_fence(SeqCst);
+        bin.bits = taken.bits;
+    }
+
     /// How many blocks the next reservation may hold: twice as many each time, as long as all together stay small.
     #[inline]
     fn next_want(&mut self, c: Class, size: usize) -> usize {
@@ -269,16 +282,35 @@ pub fn drain(cache: &mut Cache, bins: &mut Bins) {
     for c in class::FIRST..COUNT {
         let bin = bins.bin(c);
         let (bits, slab) = (bin.bits, bin.slab);
-        if slab == 0 {
+        if bits == 0 && slab == 0 {
             continue;
         }
         bin.bits = 0;
         bin.slab = 0;
         let left = bits.count_ones() as usize;
-        cache.count_given_back(left as u64, (left * class::size(c)) as isize);
-        central::let_go(c, Slab::at(slab), cache.id, true);
+        cache.count_given_back(left as u64, left as isize * bin.size as isize);
+        if slab == 0 {
+            put_back(bin.states, bits);
+        } else {
+            central::let_go(c, Slab::at(slab), cache.id, true);
+        }
     }
     cache.settle();
+}
+
+/// Blocks of a slab of nobody that waited in a bin may be handed out by others again.
+fn put_back(states: *mut u8, mut bits: u64) {
+    while bits != 0 {
+        let state = states.wrapping_add(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
+        // SAFETY: the state byte of a block that this thread took, or one that does not exist any more (a fork's child).
+        let state = unsafe { &*state.cast::<AtomicU8>() };
+        // Of a thread that a fork cut off the block may be OUT already: it is lost.
+        if state.load(Relaxed) == RESERVED {
+            // ORDERING: Release, as a free.
+            state.store(FREE, Release);
+        }
+    }
 }
 
 /// The bins of the calling thread, made at the first call; `None` without memory, under `cache:off` and where a safety

@@ -5,6 +5,7 @@
 //! the thread does not exist, and for statistics (racy reads of counters).
 
 use super::bins::{self, Bins};
+use super::expect;
 use super::inside::Inside;
 use super::tls::{BUDGET, Life, Tls, tls};
 use crate::guard::Sampling;
@@ -151,6 +152,40 @@ impl Cache {
         };
         *heat = heat.saturating_add(1);
         *heat >= policy::heat(class::size(c), owners::live())
+    }
+}
+
+impl Cache {
+    /// Uses of class `c` so far, of which the slow path knows.
+    pub fn uses(&self, c: Class) -> usize {
+        self.heat.get(c).copied().unwrap_or(0) as usize
+    }
+
+    /// `n` more uses of class `c`.
+    pub fn used(&mut self, c: Class, n: usize) {
+        if let Some(heat) = self.heat.get_mut(c) {
+            *heat = heat.saturating_add(n as u8);
+        }
+    }
+
+    /// The thread has taken so many blocks of all classes together, or threads like it have, that it gets bins before a class is hot.
+    pub fn is_warm(&self) -> bool {
+        let most = policy::warmth(owners::live());
+        self.taken.load(Relaxed) >= most || most != u64::MAX && expect::is_busy()
+    }
+
+    /// The thread ends: what the next one may expect.
+    pub fn teach(&self) {
+        let many = self.taken.load(Relaxed) >= 2 * policy::warmth(1);
+        expect::ended(many);
+        if let Some(bins) = bins::existing(self)
+            && many
+        {
+            for (c, uses) in self.heat.iter().enumerate().skip(class::FIRST) {
+                let waiting = bins.bin(c).bits.count_ones() as u8;
+                expect::learn(c, uses.saturating_sub(waiting));
+            }
+        }
     }
 }
 

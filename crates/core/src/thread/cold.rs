@@ -1,13 +1,16 @@
-//! Cold classes: blocks are taken one by one from slabs that all threads share.
+//! Cold classes: blocks are taken one by one from slabs that all threads share, or a few at a time by threads that take many.
 //!
 //! A class that shares lines is handed out by whole line groups: what is left of a group waits in the thread's stash,
 //! so that no other thread gets its neighbours.
 
+use super::bins::{self, Bins};
 use super::cache::Cache;
+use super::expect;
 use crate::span::central;
-use crate::span::slab::OUT;
+use crate::span::slab::{OUT, shape};
 use crate::sync::{AtomicU32, Ordering::*};
 use aethalloc_base::class::{self, Class};
+use aethalloc_base::policy;
 use aethalloc_base::units::LINE;
 use core::ptr::null_mut;
 
@@ -22,17 +25,40 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
         cache.count_taken(1, class::size(c) as isize);
         return hand_out(p, c);
     }
-    let Some((first, n)) = central::take_common(c, cache.serial) else {
+    let Some(mut taken) = central::take_common(c, cache.serial, 1) else {
         return null_mut();
     };
+    let (size, n) = (class::size(c), taken.bits.count_ones());
+    let first = taken.hand_out(size);
     if n > 1
         && let Some(stash) = cache.stash.get_mut(c)
     {
         // A group's blocks are neighbours from its first on.
         *stash = first | ((1 << n) - 2);
     }
-    cache.count_taken(1, class::size(c) as isize);
-    crate::space::object(first, class::size(c))
+    cache.count_taken(1, size as isize);
+    crate::space::object(first, size)
+}
+
+/// As [`alloc`], for a thread that has bins: several blocks at a time, the more the oftener it used the class; they wait in the bin, RESERVED. The
+/// bin is empty, and the thread holds no slab of the class.
+#[inline(never)]
+pub fn alloc_several(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
+    let from = cold_class(c);
+    if cache.stash.get(from).is_some_and(|stash| *stash & 15 != 0) {
+        return alloc(cache, c);
+    }
+    let s = shape(from);
+    let want = policy::cold_reservation(s.size, cache.uses(c).max(expect::uses(c)));
+    let Some(taken) = central::take_common(from, cache.serial, want.div_ceil(s.line)) else {
+        return null_mut();
+    };
+    let n = taken.bits.count_ones() as usize;
+    cache.count_taken(n as u64, (n * s.size) as isize);
+    cache.count_reservation();
+    cache.used(c, n - 1);
+    bins.put_common(c, s.size, &taken);
+    bins::take(bins.bin(c))
 }
 
 /// The class that serves a cold request of class `c`. Above 128 B the rest of a line group costs a thread with a few
@@ -95,10 +121,11 @@ pub fn unstash(cache: &mut Cache, c: Class) {
 /// A block without any cache (a thread that is starting or over): one block, the rest of its group goes back. Nobody
 /// else gets those while this one is out, since groups leave whole.
 pub fn alloc_uncached(c: Class) -> *mut u8 {
-    let Some((first, n)) = central::take_common(c, 0) else {
+    let Some(mut taken) = central::take_common(c, 0, 1) else {
         return null_mut();
     };
-    for i in 1..n {
+    let first = taken.hand_out(class::size(c));
+    for i in 1..=taken.bits.count_ones() as usize {
         central::put_back(first + i * class::size(c));
     }
     crate::span::live::change(class::size(c) as isize);

@@ -48,6 +48,7 @@ pub fn end(t: Tls) {
     // What it frees from here on is counted when it takes stock without a cache.
     cache.count_freed(t);
     t.set_budget(BUDGET);
+    cache.teach();
     abandon(cache);
     t.set_cache(null_mut());
     t.set_life(Life::Over);
@@ -64,7 +65,10 @@ pub fn abandon(cache: &'static mut Cache) {
     drain(cache);
     cache.settle_all();
     // Reads of its lists by others end with this: no slab bears the id afterwards.
-    central::disown(cache.id);
+    let bins = bins::existing(cache);
+    central::disown(cache.id, |c| {
+        bins.as_ref().is_some_and(|bins| bins.is_hot(c))
+    });
     live::retire(
         cache.taken.load(Relaxed),
         cache.owner.reservations.load(Relaxed),

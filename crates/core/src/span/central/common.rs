@@ -8,10 +8,30 @@ use crate::span::slab::{COMMON, FREE, List, MIXED, OUT, RESERVED, Slab, eligible
 use crate::sync::{AtomicU8, Ordering::*};
 use aethalloc_base::class::{self, Class};
 
-/// Takes one line group of class `c` (one block of a line class) for a thread without a slab: the address of the first
-/// block, which is OUT, and the number of blocks; the others are RESERVED for the caller, so that no line is shared.
-/// `None`: out of memory. `serial`: the thread's, 0 if it has none.
-pub fn take_common(c: Class, serial: u32) -> Option<(usize, usize)> {
+/// Blocks of one group, neighbours in whole lines, that are RESERVED for whoever took them.
+pub struct Taken {
+    /// Address of the group's first block.
+    pub base: usize,
+    /// State byte of the group's first block.
+    pub states: *mut u8,
+    /// Which blocks of the group: not none.
+    pub bits: u64,
+}
+
+impl Taken {
+    /// The first block becomes an object, at the address returned; the mask of the others is left.
+    pub fn hand_out(&mut self, size: usize) -> usize {
+        let i = self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        // SAFETY: a state byte of the slab, of a block that is the caller's.
+        unsafe { &*self.states.wrapping_add(i).cast::<AtomicU8>() }.store(OUT, Relaxed);
+        self.base + i * size
+    }
+}
+
+/// Takes up to `lines` line groups of class `c` (of a line class: blocks), all of one group of a slab, for a thread without a slab: whole, so that
+/// no line is shared. `None`: out of memory. `serial`: the thread's, 0 if it has none.
+pub fn take_common(c: Class, serial: u32, lines: usize) -> Option<Taken> {
     let line = class::is_line(c);
     loop {
         {
@@ -22,13 +42,13 @@ pub fn take_common(c: Class, serial: u32) -> Option<(usize, usize)> {
                     break;
                 }
                 let slab = Slab::at(r);
-                if let Some(at) = take_line(c, slab) {
+                if let Some(taken) = take_lines(c, slab, lines) {
                     if !line {
                         let taker = slab.taker.load(Relaxed);
                         let sole = serial != 0 && (taker == 0 || taker == serial);
                         slab.taker.store(if sole { serial } else { MIXED }, Relaxed);
                     }
-                    return Some((at, shape(c).line));
+                    return Some(taken);
                 }
                 unlink(c, slab);
                 rest(c, slab, false);
@@ -54,8 +74,8 @@ pub fn take_common(c: Class, serial: u32) -> Option<(usize, usize)> {
     }
 }
 
-/// The first free line group of a slab that nobody holds (slab's lock held); none of one that is being purged.
-fn take_line(c: Class, slab: &Slab) -> Option<usize> {
+/// The first free line groups, up to `lines`, of a group of a slab that nobody holds (slab's lock held); none of one that is being purged.
+fn take_lines(c: Class, slab: &Slab, lines: usize) -> Option<Taken> {
     if slab.claim.is_frozen() {
         return None;
     }
@@ -71,16 +91,29 @@ fn take_line(c: Class, slab: &Slab) -> Option<usize> {
         if m == 0 {
             continue;
         }
-        let i = m.trailing_zeros() as usize;
-        slab.cursor.store(g as u16, Relaxed);
-        slab.soil(c, g, slab.clean_pages(c, g, ((1u64 << s.line) - 1) << i));
-        let states = slab.group_states(c, g);
-        for j in 0..s.line {
-            let state = states.wrapping_add(i + j).cast::<AtomicU8>();
-            // SAFETY: a state byte of the slab.
-            unsafe { &*state }.store(if j == 0 { OUT } else { RESERVED }, Relaxed);
+        let line = (1u64 << s.line) - 1;
+        let (mut bits, mut left) = (0, m);
+        for _ in 0..lines {
+            bits |= line << left.trailing_zeros();
+            left &= !bits;
+            if left == 0 {
+                break;
+            }
         }
-        return Some(slab.address().addr() + s.group_offset(g) + i * s.size);
+        slab.cursor.store(g as u16, Relaxed);
+        slab.soil(c, g, slab.clean_pages(c, g, bits));
+        let (states, mut left) = (slab.group_states(c, g), bits);
+        while left != 0 {
+            let state = states.wrapping_add(left.trailing_zeros() as usize);
+            // SAFETY: a state byte of the slab.
+            unsafe { &*state.cast::<AtomicU8>() }.store(RESERVED, Relaxed);
+            left &= left - 1;
+        }
+        return Some(Taken {
+            base: slab.address().addr() + s.group_offset(g),
+            states,
+            bits,
+        });
     }
     None
 }

@@ -14,7 +14,7 @@ mod lists;
 mod settle;
 
 pub use acquire::{acquire, may_take_single};
-pub use common::{put_back, state_of, take_common};
+pub use common::{Taken, put_back, state_of, take_common};
 pub use lists::{Owned, each_lock, lock_slab, of};
 pub use settle::{disown, end, let_go, noticed, released, settle_swept, share_idle};
 

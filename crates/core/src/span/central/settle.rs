@@ -125,9 +125,9 @@ pub fn settle_swept(c: Class, slab: &'static Slab, free: usize) -> bool {
     }
 }
 
-/// Gives up all slabs of thread `id`: they belong to nobody from now on. Under no slab's lock.
-pub fn disown(id: u32) {
-    for c in class::FIRST..class::COUNT {
+/// Gives up all slabs of thread `id`, which has had some of the classes that `had` says: they belong to nobody from now on. Under no slab's lock.
+pub fn disown(id: u32, had: impl Fn(Class) -> bool) {
+    for c in (class::FIRST..class::COUNT).filter(|c| had(*c)) {
         let Some(owned) = owners::owned(id, c) else {
             return;
         };
