@@ -48,6 +48,19 @@ fn the_sum_follows_what_is_out() {
         "{left} bytes out after threads that freed all of others'"
     );
 
+    // By others that allocate nothing, and end before they have freed what a thread frees between two stocks.
+    for _ in 0..500 {
+        let blocks = thread::spawn(|| take(40)).join().expect("nothing fails");
+        thread::spawn(|| free(blocks))
+            .join()
+            .expect("nothing fails");
+    }
+    let left = live::bytes();
+    assert!(
+        left < 2 << 20,
+        "{left} bytes out after threads that only freed"
+    );
+
     // What stays counts.
     let kept = take(16 << 10);
     assert!(live::bytes() > 15 << 20);

@@ -8,7 +8,7 @@
 //!
 //! Cost: threads gather their bytes, what they took less what they freed, and change the shared sum once for every 32 KiB of the difference, or
 //! for a part of what is out (`policy::share`): the sum's line would go from thread to thread with every fourth large block. A thread that
-//! replaces what it frees leaves it alone. What a thread frees that never allocates and ends before it has freed 64 KiB is not counted:
+//! replaces what it frees leaves it alone. What a thread frees that never allocates and ends before it has freed 4 KiB is not counted:
 //! nobody is told of its end.
 
 use super::owners;

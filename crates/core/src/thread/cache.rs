@@ -205,7 +205,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
     if t.life() != Life::New || !crate::space::ready() {
         return None;
     }
-    t.set_life(Life::Starting);
+    t.set_life_and_budget(Life::Starting);
     let made = (|| {
         let (place, zero) = pool::take(Cache::POOL)?;
         let p = place.as_ptr().cast::<Cache>();
@@ -231,7 +231,7 @@ fn begin(t: Tls) -> Option<&'static mut Cache> {
         Some(cache)
     })();
     let Some(cache) = made else {
-        t.set_life(Life::New);
+        t.set_life_and_budget(Life::New);
         return None;
     };
     t.set_cache(cache);

@@ -1,4 +1,4 @@
-//! Taking stock: what a thread does once for every 64 KiB that it frees.
+//! Taking stock: what a thread does once for every 64 KiB that it frees, for the first time after 4 KiB if it has allocated nothing.
 //!
 //! A free stores one byte and tells nobody. Its thread counts the bytes, and when the budget is used up the slab at hand is
 //! looked at: listed if nobody has it in hand, released if it is all free. So is the slab of some turns ago, because blocks
@@ -9,7 +9,7 @@
 
 use super::cache;
 use super::inside::Inside;
-use super::tls::{BUDGET, tls};
+use super::tls::tls;
 use crate::space::entry::Kind;
 use crate::span::central::{self, lookup};
 use crate::span::live;
@@ -26,40 +26,38 @@ pub extern "C" fn take_stock(ptr: *mut u8) {
     let t = tls();
     let Some(_inside) = Inside::enter(t) else {
         // In a signal handler that interrupted a slow path: nothing is looked at, and the bytes count at the next stock.
-        OWED.fetch_add((BUDGET - t.budget()) as isize, Relaxed);
-        t.set_budget(BUDGET);
+        OWED.fetch_add((t.full_budget() - t.budget()) as isize, Relaxed);
+        t.set_budget(t.full_budget());
         return;
     };
-    let mut freed = (BUDGET - t.budget()) as isize;
+    let mut cache = cache::current(t);
+    let mut freed = (t.full_budget() - t.budget()) as isize;
     if OWED.load(Relaxed) != 0 {
         freed += OWED.swap(0, Relaxed);
     }
-    t.set_budget(BUDGET);
-    let Some((
+    t.set_budget(t.full_budget());
+    match &mut cache {
+        Some(cache) => cache.count_stock(freed),
+        None => live::change(-freed),
+    }
+    // Else its slab is gone already.
+    if let Some((
         _,
         Kind::Slab {
             class, part, state, ..
         },
     )) = lookup(ptr.addr())
-    else {
-        // Its slab is gone already.
-        live::change(-freed);
-        return;
-    };
-    let slab = Slab::of_entry(class, part, state);
-    match cache::current(t) {
-        Some(cache) => {
-            cache.count_stock(freed);
-            let earlier = cache.remember(class, slab.reference());
-            central::noticed(class, slab);
-            if let Some((class, slab)) = earlier {
-                central::released(class, Slab::at(slab));
-            }
-            cache.settle();
+    {
+        let slab = Slab::of_entry(class, part, state);
+        let earlier = cache
+            .as_mut()
+            .and_then(|cache| cache.remember(class, slab.reference()));
+        central::noticed(class, slab);
+        if let Some((class, slab)) = earlier {
+            central::released(class, Slab::at(slab));
         }
-        None => {
-            central::noticed(class, slab);
-            live::change(-freed);
-        }
+    }
+    if let Some(cache) = cache {
+        cache.settle();
     }
 }

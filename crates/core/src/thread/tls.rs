@@ -22,6 +22,8 @@ pub const SIZE: usize = 32;
 /// Bytes of frees after which a thread takes stock: as much as a unit holds, so that each unit that is freed is looked at about once. With half of it
 /// random replacement of 16 B to 32 KiB took up to a sixth more time.
 pub const BUDGET: i32 = 64 << 10;
+/// Bytes of frees after which a thread that has no cache yet takes stock: it gets one then, so that what it frees from there on is counted when it ends.
+pub const FIRST: i32 = 4 << 10;
 
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
@@ -38,7 +40,7 @@ core::arch::global_asm!(
     ".popsection",
     size = const SIZE,
     bins = sym EMPTY,
-    budget = const BUDGET,
+    budget = const FIRST,
 );
 #[cfg(target_arch = "aarch64")]
 core::arch::global_asm!(
@@ -55,7 +57,7 @@ core::arch::global_asm!(
     ".popsection",
     size = const SIZE,
     bins = sym EMPTY,
-    budget = const BUDGET,
+    budget = const FIRST,
 );
 
 /// A thread's life as the allocator sees it.
@@ -152,6 +154,21 @@ impl Tls {
             2 => Life::Live,
             _ => Life::Over,
         }
+    }
+    /// What the budget begins with.
+    #[inline]
+    pub fn full_budget(self) -> i32 {
+        if self.life() == Life::New {
+            FIRST
+        } else {
+            BUDGET
+        }
+    }
+    /// The state changes between `New` and others: the budget then begins with another figure.
+    pub fn set_life_and_budget(self, life: Life) {
+        let used = self.full_budget().wrapping_sub(self.budget());
+        self.set_life(life);
+        self.set_budget(self.full_budget().wrapping_sub(used));
     }
     /// Sets the state.
     pub fn set_life(self, life: Life) {
