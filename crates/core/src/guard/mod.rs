@@ -26,6 +26,7 @@ pub mod hardened;
 mod maps;
 pub mod pages;
 pub mod pointer_bits;
+mod record;
 mod runs;
 pub mod sampled;
 mod stack;

@@ -8,16 +8,15 @@
 //! it and the page's ends carry a pattern that the free checks. After the free the whole run faults, until `KEPT` more
 //! samples were freed.
 //!
-//! # States of a record
-//! `LIVE` -> `FREED` (`SWEPT`: live, while the sweep looks at it) by the one free that wins the exchange; the record then waits in the quarantine, whose lock guards
-//! `next`. Everything else is written before the page map leads to the record.
+//! What is known of one is its [`Record`].
 //!
 //! Cost: a sample costs some 10-20 us (two stacks, three or four system calls); one in 2^18 allocations that take 10 ns each is
 //! less than 1 %.
 
 use super::pages;
+use super::record::{FREED, LIVE, PATTERN, POOL, SWEPT};
 use super::runs::Runs;
-use super::stack::{self, Trace};
+use super::stack;
 use super::{
     BLOCK_MAX, COUNTS, Objects, bare, count, has_canaries, is_sampling, is_tagging, pointer_bits,
     tagged,
@@ -30,116 +29,16 @@ use crate::violation::{self, Verb};
 use aethalloc_base::bounds::STRICTEST;
 use aethalloc_base::units::{GRANULE, PAGE, UNIT, units_for};
 use aethalloc_sys::lock::Lock;
-use core::ops::Range;
 use core::ptr::null_mut;
+
+pub use super::record::Record;
 
 /// Freed samples that stay unusable.
 const KEPT: u32 = 256;
 /// Larger objects are not sampled (under `hardened`, which keeps all large ones so, they are).
 const MOST: usize = 32 << 20;
-const PATTERN: u8 = 0xb7;
 /// Objects to here are backed by pages as they are made, where one of their size was ended before.
 const BACKED: usize = 64 << 10;
-
-const LIVE: u32 = 1;
-const FREED: u32 = 2;
-/// Live, and looked at by the sweep.
-const SWEPT: u32 = 3;
-
-/// What is known of a sampled object.
-#[repr(C)]
-pub struct Record {
-    /// Zero: records share their pool with slab descriptors, whose first word is a claim.
-    _no_claim: u64,
-    next: AtomicPtr<Record>,
-    address: AtomicUsize,
-    length: AtomicUsize,
-    /// First of its pages, and their bytes.
-    body: AtomicUsize,
-    body_bytes: AtomicUsize,
-    unit: AtomicU32,
-    units: AtomicU32,
-    state: AtomicU32,
-    guards: AtomicU32,
-    /// What its pointer has under `safety:tags`.
-    tag: AtomicU32,
-    /// Who allocated it.
-    pub allocated: Trace,
-    /// Who freed it.
-    pub freed: Trace,
-}
-const POOL: usize = pool::pool_for(size_of::<Record>());
-
-impl Record {
-    /// The record that an entry leads to.
-    #[cold]
-    pub fn at(offset: usize) -> &'static Record {
-        let p = meta::base().wrapping_add(offset).cast::<Record>();
-        // SAFETY: an entry leads to a record; metadata stays mapped for ever and every field is atomic.
-        unsafe { &*p }
-    }
-    /// Where the object begins.
-    #[cold]
-    pub fn address(&self) -> usize {
-        self.address.load(Relaxed)
-    }
-    /// As a pointer without a tag.
-    #[cold]
-    fn start(&self) -> *mut u8 {
-        space::pointer(self.address())
-    }
-    /// Its bytes.
-    #[cold]
-    pub fn length(&self) -> usize {
-        self.length.load(Relaxed)
-    }
-    /// It was freed.
-    #[cold]
-    pub fn is_freed(&self) -> bool {
-        self.state.load(Relaxed) == FREED
-    }
-    /// Units of its run.
-    #[cold]
-    pub fn units(&self) -> usize {
-        self.units.load(Relaxed) as usize
-    }
-
-    #[cold]
-    fn body(&self) -> (*mut u8, usize) {
-        let at = self.body.load(Relaxed);
-        (space::pointer(at), self.body_bytes.load(Relaxed))
-    }
-
-    /// Offsets from the body's start that carry the pattern: before the object and behind it.
-    #[cold]
-    fn margins(&self) -> [Range<usize>; 2] {
-        let (body, bytes) = self.body();
-        let start = self.address() - body.addr();
-        // Where the object's last granule ends, if that has its tag.
-        let length = if is_tagging() {
-            tagged::granules(self.length())
-        } else {
-            self.length()
-        };
-        [0..start, start + length..bytes]
-    }
-
-    /// The first changed byte of the margins.
-    #[cold]
-    fn damage(&self) -> Option<usize> {
-        let (body, _) = self.body();
-        let margins = self.margins();
-        // SAFETY: inside the body, which is readable until this free makes it fault.
-        let changed = |at: &usize| unsafe { body.add(*at).read() } != PATTERN;
-        // All bytes first, which takes a sixteenth of the time of one after the other.
-        let any = |m: &Range<usize>| m.clone().fold(false, |any, at| any | changed(&at));
-        if !margins.iter().any(any) {
-            return None;
-        }
-        let mut bytes = margins.into_iter().flatten();
-        bytes.find(changed).map(|at| body.addr() + at)
-    }
-}
 
 /// Freed records, oldest first.
 struct Quarantine {

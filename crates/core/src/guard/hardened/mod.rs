@@ -28,6 +28,7 @@ pub mod kept;
 pub mod magazine;
 pub mod slab;
 pub mod sweep;
+mod window;
 mod zero;
 
 use super::{BLOCK_MAX, COUNTS, Objects, bare, count, has_tags, is_tagging, pointer_bits, tagged};
