@@ -21,6 +21,12 @@ pub fn put(p: usize) {
     }
 }
 
+/// Something may wait.
+#[inline]
+pub fn is_pending() -> bool {
+    PENDING.load(Relaxed)
+}
+
 /// Ends what waits.
 #[inline]
 pub fn settle(end: fn(usize)) {

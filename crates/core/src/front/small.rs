@@ -13,7 +13,7 @@ use crate::sync::Ordering::*;
 use crate::thread::bins;
 use crate::thread::cache;
 use crate::thread::inside::Inside;
-use crate::thread::tls::Tls;
+use crate::thread::tls::{Life, Tls};
 use crate::thread::{cold, stock};
 use crate::violation::{self, Verb};
 use aethalloc_base::class::{self, SMALL_MAX};
@@ -23,10 +23,31 @@ use core::ptr::null_mut;
 /// What `malloc` does when the bin of the class is empty.
 #[inline(never)]
 pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
+    if let Some(p) = refill(cache::me(), size) {
+        return p;
+    }
     if guard::has_canaries() {
         return hardened::allocate(size);
     }
     allocate_long(size)
+}
+
+/// The commonest case, the bin of a hot class is used up: what [`allocate_inside`] comes to, in 40 instructions less. `None`: anything else.
+#[inline(always)]
+fn refill(t: Tls, size: usize) -> Option<*mut u8> {
+    if !guard::is_off() || t.life() != Life::Live || later::is_pending() {
+        return None;
+    }
+    // SAFETY: a live thread's cache is its own.
+    let cache = unsafe { &mut *t.cache() };
+    let bins = bins::existing(cache)?;
+    let c = class::of_small(bins::bin_of(), size);
+    // A request of 0 bytes comes here with blocks in the bin.
+    if !bins.is_hot(c) || bins.bin(c).bits != 0 {
+        return None;
+    }
+    let _inside = Inside::enter_plainly(t, cache, bins.table())?;
+    Some(bins::refill(cache, bins, c))
 }
 
 /// As [`allocate_slow`], whatever the safety mode.

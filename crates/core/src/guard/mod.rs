@@ -64,6 +64,12 @@ pub fn profile() -> Profile {
     Profile::of(config::profile().load(Relaxed) as usize)
 }
 
+/// True if there is none.
+#[inline(always)]
+pub fn is_off() -> bool {
+    config::profile().load(Relaxed) == Profile::Off as u8
+}
+
 /// True while slow paths have to ask a thread's [`Sampling`].
 #[inline]
 pub fn is_sampling() -> bool {

@@ -23,6 +23,7 @@
 //! Cost: ~12 instructions for each slow path.
 
 use super::bins::{self, BINS};
+use super::cache::Cache;
 use super::tls::{Life, Tls};
 use crate::sync::Ordering::*;
 use core::sync::atomic::compiler_fence;
@@ -61,6 +62,25 @@ impl Inside {
         }
         compiler_fence(SeqCst);
         Some(Inside { t, bins, fast })
+    }
+
+    /// As [`Inside::enter`], for the commonest case: `cache` is that of the thread, which lives, is in no slow path and has `bins` at hand; else `None`.
+    #[inline(always)]
+    pub fn enter_plainly(t: Tls, cache: &Cache, bins: *mut BINS) -> Option<Inside> {
+        if t.inside() != 0 || t.bins() != bins {
+            return None;
+        }
+        let mark = 0u8;
+        t.set_inside((&raw const mark).addr());
+        compiler_fence(SeqCst);
+        t.set_bins(bins::none());
+        cache.owner.busy.begin();
+        compiler_fence(SeqCst);
+        Some(Inside {
+            t,
+            bins,
+            fast: false,
+        })
     }
 
     /// The caller interrupted the fast path of `malloc`: the thread's bins, and the slabs they take from, are not to be touched.
