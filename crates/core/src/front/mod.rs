@@ -47,6 +47,23 @@ pub fn allocate_zeroed(size: usize) -> *mut u8 {
 
 /// As [`allocate`], at a multiple of `align` (a power of two).
 pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
+    if align <= PAGE && !guard::is_hardened() {
+        let size = if align <= GRANULE {
+            size
+        } else {
+            class::aligned(size, align)
+        };
+        if size <= SMALL_MAX {
+            // Spare memory is as aligned, because the size is not smaller than `align`.
+            return allocate(size);
+        }
+    }
+    allocate_aligned_slow(align, size)
+}
+
+/// As [`allocate_aligned`], of large objects and of those that a safety mode serves.
+#[inline(never)]
+fn allocate_aligned_slow(align: usize, size: usize) -> *mut u8 {
     if align <= GRANULE {
         return allocate(size);
     }
@@ -63,12 +80,6 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
         let p = hardened::allocate_slowly(me(), size, align);
         if !p.is_null() {
             return p;
-        }
-    } else if align <= PAGE {
-        let size = class::aligned(size, align);
-        if size <= SMALL_MAX {
-            // Spare memory is as aligned, because the size is not smaller than `align`.
-            return allocate(size);
         }
     }
     allocate_large(size.max(1), align, false)
