@@ -11,8 +11,8 @@ use crate::peers::{self, Absent, Peer};
 use crate::result::ResultFile;
 use crate::runner::{self, Plan};
 use crate::{
-    bless, callgrind, compare, docs, floor, html, interrupt, machine, rank, report, robustness,
-    scaling, selfcheck, six,
+    bless, callgrind, compare, docs, floor, html, interrupt, machine, modes, rank, report,
+    robustness, scaling, selfcheck, six,
 };
 
 /// Measure allocators side by side, on unmodified programs.
@@ -120,6 +120,14 @@ enum Action {
         #[arg(long)]
         quick: bool,
     },
+    /// What `safety:guard` and `safety:hardened` cost beside the default, program by program
+    Modes {
+        /// Only these workloads [default: suite throughput]
+        names: Vec<String>,
+        /// In miniature, for correctness: the times mean nothing
+        #[arg(long)]
+        quick: bool,
+    },
     /// Write README's and docs' tables and plots from the results kept in docs/results
     Docs {
         /// Only say what would change; fails if something would
@@ -214,17 +222,21 @@ fn run(args: &Args) -> Result<bool, String> {
             Ok(true)
         }
         Some(Action::Robustness { names, quick }) => {
-            let suite = if *quick {
-                definitions::QUICK
-            } else {
-                "throughput"
-            };
-            let workloads = definitions::choose(&definitions::all(&checkout)?, suite, names, &[])?;
+            let workloads = throughput(&checkout, names, *quick)?;
             let peers = prepare(&checkout, common, &["aethalloc", "mimalloc"])?.0;
             interrupt::install();
             let out = args.suite.out.clone();
             let out = out.unwrap_or_else(|| checkout.target_dir().join("bench/robustness.json"));
             robustness::run(&checkout, &workloads, &peers, common.rounds, &out)
+        }
+        Some(Action::Modes { names, quick }) => {
+            let workloads = throughput(&checkout, names, *quick)?;
+            let peers = prepare(&checkout, common, &["aethalloc"])?.0;
+            let ours = peers.first().ok_or("the library cannot be run")?;
+            interrupt::install();
+            let out = args.suite.out.clone();
+            let out = out.unwrap_or_else(|| checkout.target_dir().join("bench/modes.json"));
+            modes::run(&checkout, &workloads, ours, common.rounds, &out)
         }
         Some(Action::SelfCheck) => {
             interrupt::install();
@@ -233,6 +245,16 @@ fn run(args: &Args) -> Result<bool, String> {
         Some(Action::Bless { names }) => bless::bless(&checkout, names).map(|()| true),
         Some(Action::Page { .. } | Action::Rank { .. } | Action::Docs { .. }) => Ok(true),
     }
+}
+
+/// The workloads of suite `throughput`, or of them in miniature, with these names.
+fn throughput(checkout: &Checkout, names: &[String], quick: bool) -> Result<Vec<Workload>, String> {
+    let suite = if quick {
+        definitions::QUICK
+    } else {
+        "throughput"
+    };
+    definitions::choose(&definitions::all(checkout)?, suite, names, &[])
 }
 
 fn docs(check: bool) -> Result<bool, String> {

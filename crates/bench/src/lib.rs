@@ -20,6 +20,7 @@ mod html;
 mod interrupt;
 mod launch;
 mod machine;
+mod modes;
 mod neighbours;
 mod peers;
 mod progress;

@@ -271,6 +271,7 @@ mod tests {
                 library: None,
                 version: String::new(),
                 note: String::new(),
+                conf: String::new(),
             })
             .to_vec();
         result

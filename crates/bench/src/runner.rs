@@ -262,7 +262,11 @@ fn one(
     workload: &Workload,
     peer: &Peer,
 ) -> Result<(Run, u64), Failure> {
-    let program = real::under(program, workload, peer.library.as_deref());
+    let mut program = real::under(program, workload, peer.library.as_deref());
+    if !peer.conf.is_empty() {
+        let conf = peer.conf.clone();
+        program.env.push(("AETHALLOC_CONF".into(), conf));
+    }
     let finished = launcher.run(&program)?;
     Ok((read(&finished, workload)?, finished.floor_kib))
 }

@@ -95,6 +95,9 @@ pub struct Peer {
     /// What a reader of the results should know.
     #[serde(default)]
     pub note: String,
+    /// Aethalloc's options (`AETHALLOC_CONF`), none as a rule.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub conf: String,
 }
 
 fn only_the_name<S: serde::Serializer>(
@@ -205,6 +208,7 @@ fn prepare_one(checkout: &Checkout, definition: &Definition, retry: bool) -> Res
         library,
         version,
         note: definition.note.clone(),
+        conf: String::new(),
     })
 }
 
