@@ -14,7 +14,7 @@ pub use options::{OptionInfo, SetOptionError, Value, options, set_option};
 
 use aethalloc_base::class::SMALL_MAX;
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
-use aethalloc_core::front;
+use aethalloc_core::{front, guard};
 use core::alloc::{GlobalAlloc, Layout};
 
 /// The allocator. It has no state of its own: every value stands for the one heap of the process.
@@ -95,8 +95,9 @@ fn zeroed_at(layout: Layout) -> *mut u8 {
 /// `ptr` is a live object of this allocator with `layout`; `new_size` is not zero.
 #[cold]
 unsafe fn resize_at(ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-    // Every large object begins at a unit, wherever the core moves it.
-    if new_size > SMALL_MAX && layout.align() <= UNIT {
+    // Every large object begins at a unit, wherever the core moves it; under `safety:guard` at a page, some of them.
+    let kept = if guard::is_sampling() { PAGE } else { UNIT };
+    if new_size > SMALL_MAX && layout.align() <= kept {
         // SAFETY: the caller's promise.
         return unsafe { front::reallocate(ptr, new_size) };
     }

@@ -1,5 +1,7 @@
 //! Policies: pure functions of figures that the caller measured.
 
+use crate::units::UNIT;
+
 /// Most bytes of free memory that may stay committed when `live` bytes are in spans in use: without a support thread
 /// the frees themselves enforce it. `share` is the part of live memory in percent, `floor` the least.
 pub const fn retained_limit(live: usize, floor: usize, share: usize) -> usize {
@@ -12,6 +14,12 @@ pub const fn retained_limit(live: usize, floor: usize, share: usize) -> usize {
 /// no more at the ends of large objects, which a huge page would back too.
 pub const fn is_dense(live: usize, tails: usize, used: usize) -> bool {
     used >= DENSE_LEAST && live >= used / 2 && tails <= used / 32
+}
+
+/// Whether slabs of blocks of `size` bytes are worth a huge page, which backs what lies behind the blocks of a unit too: of a block
+/// alone in its unit that may be half of it.
+pub const fn fills_units(size: usize) -> bool {
+    size <= UNIT / 2 || size >= UNIT / 8 * 7
 }
 
 /// See [`is_dense`].
@@ -215,6 +223,17 @@ mod tests {
             !is_dense(28 << 20, 3 << 20, 32 << 20),
             "ends of large objects"
         );
+    }
+
+    #[test]
+    fn blocks_with_long_tails_are_not_for_huge_pages() {
+        use crate::class;
+        for c in class::FIRST..class::COUNT {
+            let size = class::size(c);
+            let blocks = size * class::per_unit(c);
+            assert!(!fills_units(size) || blocks * 3 >= UNIT * 2, "class {c}");
+            assert!(fills_units(size) || blocks * 8 < UNIT * 7, "class {c}");
+        }
     }
 
     #[test]

@@ -282,6 +282,23 @@ fn units_of_slabs_that_ended_are_used_again() {
     assert!(pages::used_units() < used, "a purge gave nothing back");
 }
 
+/// Where no support thread looks, as many of them stay as the bound on retained memory allows.
+#[test]
+fn few_units_are_kept_where_nobody_looks() {
+    if !is_role() {
+        let out = again("few_units_are_kept_where_nobody_looks");
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{text}");
+        return;
+    }
+    start();
+    let most = pages::used_units() + pages::limit_units();
+    drop(fill_and_free(96 << 20, 1000));
+    let now = pages::used_units();
+    // And what is in quarantine.
+    assert!(now <= most + 64, "{now} units, {most} allowed");
+}
+
 /// What is written into a unit while it is kept is found when its memory is handed out.
 #[test]
 fn writes_into_kept_units_are_found() {

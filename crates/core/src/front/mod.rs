@@ -144,7 +144,7 @@ unsafe fn reallocate_slow(ptr: *mut u8, size: usize) -> *mut u8 {
         }
         Found::Large(unit, pages, guarded) => {
             // A signal handler that interrupted a slow path copies.
-            if size > SMALL_MAX
+            if size > ZEROED_MAX
                 && let Some(_inside) = Inside::enter(me())
             {
                 if large::resize(unit, pages, guarded, size) {

@@ -35,18 +35,29 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
 /// The commonest case, the bin of a hot class is used up: what [`allocate_inside`] comes to, in 40 instructions less. `None`: anything else.
 #[inline(always)]
 fn refill(t: Tls, size: usize) -> Option<*mut u8> {
-    if !guard::is_off() || t.life() != Life::Live || later::is_pending() {
+    // First whether it is inside: then what its words lead to may not be its own any more.
+    if t.inside() != 0 || !guard::is_off() || t.life() != Life::Live || later::is_pending() {
         return None;
     }
     // SAFETY: a live thread's cache is its own.
     let cache = unsafe { &mut *t.cache() };
-    let bins = bins::existing(cache)?;
-    let c = class::of_small(bins::bin_of(), size);
-    // A request of 0 bytes comes here with blocks in the bin.
-    if !bins.is_hot(c) || bins.bin(c).bits != 0 {
+    let place = cache.bins.load(Relaxed);
+    if place.is_null() {
         return None;
     }
-    let _inside = Inside::enter_plainly(t, cache, bins.table())?;
+    let _inside = Inside::enter_plainly(t, cache, place.cast())?;
+    // Only now: a signal handler that came before may have made the class hot, and left blocks in its bin.
+    // SAFETY: the live thread's own.
+    let bins = unsafe { &mut *place };
+    let c = class::of_small(bins::bin_of(), size);
+    if !bins.is_hot(c) {
+        return None;
+    }
+    // A request of 0 bytes comes here with blocks in the bin, too.
+    let bin = bins.bin(c);
+    if bin.bits != 0 {
+        return Some(bins::take(bin));
+    }
     Some(bins::refill(cache, bins, c))
 }
 

@@ -33,6 +33,7 @@ mod stack;
 pub mod tagged;
 
 use crate::config;
+use crate::pages::Run;
 use crate::sync::{AtomicU64, Ordering::*};
 use crate::violation::{Line, Verb};
 use aethalloc_base::options::Key;
@@ -335,6 +336,19 @@ pub fn purge() {
     fenced::purge();
     sampled::purge();
     hardened::kept::purge();
+}
+
+/// A run of `units` units, if need be out of what is kept. The caller holds no lock.
+fn take_run(units: usize) -> Option<Run> {
+    crate::pages::take(units).or_else(|| {
+        purge();
+        crate::pages::take(units)
+    })
+}
+
+/// The support thread ends: what is kept goes back but for what the bound on retained memory allows, since nobody would look for it.
+pub fn settle() {
+    hardened::kept::purge_to(crate::pages::limit_units());
 }
 
 /// The locks of this module, outermost first.

@@ -21,7 +21,7 @@ use super::{
     BLOCK_MAX, COUNTS, Objects, bare, count, has_canaries, is_sampling, is_tagging, pointer_bits,
     tagged,
 };
-use crate::pages::{Run, give, take};
+use crate::pages::{Run, give};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
@@ -147,7 +147,7 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
             units,
             clean: true,
         }),
-        None => take(units),
+        None => super::take_run(units),
     };
     let Some(run) = run else {
         return null_mut();

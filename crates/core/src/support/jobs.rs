@@ -156,6 +156,7 @@ impl Jobs {
             let freed = span::purge::all();
             self.slabs.swept(freed, live);
         }
+        crate::guard::settle();
         let limit = pages::limit_units();
         if pages::dirty_units() > limit {
             pages::purge::excess(limit / 2, 0);
@@ -176,6 +177,7 @@ impl Jobs {
             return;
         }
         if pressed {
+            crate::guard::purge();
             // Not for want of demand: nothing is learnt from it.
             s.allowed.store(0, Relaxed);
             pages::purge::excess(0, stamp);

@@ -27,6 +27,7 @@ use crate::sync::{AtomicU8, Ordering::*};
 use aethalloc_base::class::{self, BIN_BYTES, BinOf, COUNT, Class};
 use aethalloc_base::options::Key;
 use aethalloc_base::policy;
+use aethalloc_base::units::UNIT;
 use core::ptr::null_mut;
 use core::sync::atomic::compiler_fence;
 
@@ -136,7 +137,10 @@ impl Bins {
         if let Some(w) = self.want.get_mut(c) {
             *w = first as u8;
         }
-        self.wanted += (first * size) as u32;
+        // Blocks that are reserved singly whatever the others hold do not take from them.
+        if size <= UNIT / 2 {
+            self.wanted += (first * size) as u32;
+        }
     }
     /// Blocks of a slab of nobody wait in the bin of class `c`, which is cold and whose bin is empty; they have `size` bytes.
     pub fn put_common(&mut self, c: Class, size: usize, taken: &Taken) {

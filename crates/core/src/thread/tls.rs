@@ -74,6 +74,14 @@ pub enum Life {
     Over = 3,
 }
 
+impl Life {
+    /// What the budget begins with.
+    #[inline]
+    fn full_budget(self) -> i32 {
+        if self == Life::New { FIRST } else { BUDGET }
+    }
+}
+
 /// Handle of the calling thread's words.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Tls(*mut u8);
@@ -158,17 +166,14 @@ impl Tls {
     /// What the budget begins with.
     #[inline]
     pub fn full_budget(self) -> i32 {
-        if self.life() == Life::New {
-            FIRST
-        } else {
-            BUDGET
-        }
+        self.life().full_budget()
     }
     /// The state changes between `New` and others: the budget then begins with another figure.
     pub fn set_life_and_budget(self, life: Life) {
         let used = self.full_budget().wrapping_sub(self.budget());
+        // The budget first: a signal handler in between that uses it up takes it for a large one too early, not for a small one too late.
+        self.set_budget(life.full_budget().wrapping_sub(used));
         self.set_life(life);
-        self.set_budget(self.full_budget().wrapping_sub(used));
     }
     /// Sets the state.
     pub fn set_life(self, life: Life) {

@@ -11,9 +11,10 @@
 
 use super::super::{COUNTS, count, has_canaries, is_tagging, pages, tagged};
 use super::kept;
-use super::slab::{Block, HEAD, POOLS, Slab, per_unit, size, states_at, words};
+use super::slab::{Block, HEAD, POOLS, Slab, size, states, states_at, words};
 use crate::config;
-use crate::pages::{Run, give, take};
+use crate::guard;
+use crate::pages::{Run, give};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
@@ -267,7 +268,7 @@ impl Heap {
                 units: 1,
                 clean: true,
             }),
-            None => take(1),
+            None => guard::take_run(1),
         };
         let Some(run) = run else {
             kept::put(0, false);
@@ -289,7 +290,7 @@ impl Heap {
             if !run.clean && aethalloc_sys::memory::discard(at, UNIT).is_err() {
                 at.write_bytes(0, UNIT);
             }
-            let bytes = HEAD + words(c) * 8 + per_unit(c);
+            let bytes = HEAD + words(c) * 8 + states(c);
             place.as_ptr().write_bytes(0, bytes);
             let page = pages::size();
             let guarded = recycled.is_some()

@@ -4,8 +4,8 @@
 //! slab ends --> kept --> fresh slab             no system call, no page fault
 //!                 `----> page heap (guard off)  what nobody asks for
 //! ```
-//! As many stay as the bound on retained memory allows, or as slabs had at the last peak, half a second to a second ago, if that is more. What is
-//! beyond goes back when the next slab ends, when the support thread sweeps, and on a purge.
+//! As many stay as the bound on retained memory allows, or, while a support thread looks, as slabs had at the last peak, half a second to a second ago, if
+//! that is more. What is beyond goes back when the next slab ends, when the support thread sweeps or ends, and on a purge.
 //!
 //! That such a unit is zero is not taken for granted: its blocks are looked at when they are handed out, as all are.
 //!
@@ -15,6 +15,7 @@
 //! Cost: a lock for each slab that begins or ends.
 
 use super::super::pages;
+use crate::bell;
 use crate::clock;
 use crate::pages::{Run, give, limit_units};
 use crate::space;
@@ -68,6 +69,10 @@ impl Kept {
 
     /// How many may stay; under the lock.
     fn allowed(&self) -> usize {
+        if !bell::is_served() {
+            // Nobody would look for what is beyond.
+            return limit_units().min(MOST);
+        }
         let [this, last] = self.peaks.each_ref().map(|p| p.load(Relaxed));
         let missed = this.max(last).saturating_sub(self.used.load(Relaxed));
         limit_units().max(missed).min(MOST)
@@ -99,13 +104,21 @@ pub fn put(first: usize, kept: bool) {
         let _held = KEPT.lock.take();
         KEPT.note(KEPT.used.load(Relaxed).saturating_sub(1));
         let n = KEPT.count.load(Relaxed);
-        if kept && let Some(slot) = KEPT.units.get(n) {
-            slot.store(first as u32, Relaxed);
-            KEPT.count.store(n + 1, Relaxed);
-        }
+        let full = match KEPT.units.get(n) {
+            _ if !kept => false,
+            Some(slot) => {
+                slot.store(first as u32, Relaxed);
+                KEPT.count.store(n + 1, Relaxed);
+                false
+            }
+            None => true,
+        };
         // Two at a time, so that in the end no more are there than may be.
         let allowed = KEPT.allowed();
-        [KEPT.pop(allowed), KEPT.pop(allowed)]
+        match full {
+            true => [Some(first), KEPT.pop(allowed)],
+            false => [KEPT.pop(allowed), KEPT.pop(allowed)],
+        }
     };
     for unit in more.into_iter().flatten() {
         release(unit);
@@ -131,10 +144,16 @@ pub fn trim() -> bool {
 /// Gives all back.
 #[cold]
 pub fn purge() {
+    purge_to(0);
+}
+
+/// Gives back all but `most`.
+#[cold]
+pub fn purge_to(most: usize) {
     loop {
         let unit = {
             let _held = KEPT.lock.take();
-            KEPT.pop(0)
+            KEPT.pop(most)
         };
         match unit {
             Some(unit) => release(unit),

@@ -75,6 +75,11 @@ pub(super) const fn per_unit(c: Class) -> usize {
     UNIT / size(c)
 }
 
+/// State bytes: one a block, and one for the tail of a unit, which says that no object is there.
+pub(super) const fn states(c: Class) -> usize {
+    UNIT.div_ceil(size(c))
+}
+
 /// Words of a slab's bits.
 pub(super) const fn words(c: Class) -> usize {
     per_unit(c).div_ceil(64)
@@ -85,7 +90,7 @@ pub(super) static POOLS: [u8; class::COUNT] = {
     let mut t = [0u8; class::COUNT];
     let mut c = class::FIRST;
     while c < class::COUNT {
-        t[c] = pool::pool_for(HEAD + words(c) * 8 + per_unit(c)) as u8;
+        t[c] = pool::pool_for(HEAD + words(c) * 8 + states(c)) as u8;
         c += 1;
     }
     t

@@ -195,7 +195,7 @@ pub(super) fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> 
     for clean in &slab.clean {
         clean.store(if run.clean { u16::MAX } else { 0 }, Relaxed);
     }
-    if run.clean {
+    if run.clean && policy::fills_units(s.size) {
         pages::huge::slab_begins(&run);
     }
     let whole = pages::huge::is_whole(run.first);
