@@ -10,7 +10,7 @@ const MIB: u64 = 1 << 20;
 
 fn at_the_limit(mib: u64, limit: Limit) -> Result<(), Missing> {
     let program = Source::c("life_limit").build()?;
-    for size in ["40", "1000", "40000", "70000", "500000"] {
+    for size in ["40", "1000", "40000", "100000", "500000"] {
         let prepare = |run: Run| run.arg(mib.to_string()).arg(size).limit(limit);
         prepare(program.on_oracle()).finish().succeeded();
         if !oracle_only() {
@@ -48,7 +48,7 @@ fn a_limit_on_the_heap() {
     test(|| {
         let program = Source::c("life_limit").build()?;
         if !oracle_only() {
-            for size in ["40", "1000", "40000", "70000", "500000"] {
+            for size in ["40", "1000", "40000", "100000", "500000"] {
                 let run = program.preloaded().arg("64").arg(size);
                 run.env("AETHALLOC_CONF", "limit:64m").finish().succeeded();
             }
@@ -116,7 +116,7 @@ fn strict_overcommit() {
     test_library(|| {
         kernel::available()?;
         let program = Source::c("life_limit").build()?;
-        for size in ["40", "1000", "40000", "70000", "500000"] {
+        for size in ["40", "1000", "40000", "100000", "500000"] {
             let run = program.preloaded().arg("64").arg(size);
             let (finished, traced) = run.finish_traced(&mut pretend::strict_commit(64 * MIB));
             finished.succeeded();
