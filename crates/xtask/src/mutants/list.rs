@@ -78,8 +78,8 @@ pub const ALL: &[Mutant] = &[
         target: "front",
         what: "a request at an alignment takes any class",
         file: "core/src/front/mod.rs",
-        find: "let size = class::aligned(size, align);",
-        replace: "let size = class::aligned(size, 16);",
+        find: "            class::aligned(size, align)\n",
+        replace: "            class::aligned(size, 16)\n",
     },
     Mutant {
         target: "front",
@@ -99,8 +99,8 @@ pub const ALL: &[Mutant] = &[
         target: "front",
         what: "pages that objects lie in still count as empty",
         file: "core/src/span/slab.rs",
-        find: "clean.store(was & !(pages as u16), Relaxed);",
-        replace: "clean.store(was & !(pages as u16) | was & 4, Relaxed);",
+        find: "clean.store(clean.load(Relaxed) & !fresh, Relaxed);",
+        replace: "clean.store(clean.load(Relaxed) & !(fresh & !4), Relaxed);",
     },
     Mutant {
         target: "front",
