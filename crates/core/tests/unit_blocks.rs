@@ -34,4 +34,14 @@ fn blocks_of_a_unit_are_replaced_without_the_page_heap() {
     let taken = pages::taken_units() - taken;
     assert!(taken < WARM / 10, "{taken} units for {WARM} objects");
     objects.into_iter().for_each(Object::free);
+
+    // What `calloc` makes above 32 KiB is large, and grows in its unit as a large object does.
+    let p = front::allocate_zeroed(40_000);
+    assert_eq!(made(), before + 1);
+    // SAFETY: a live object of this test's; the new one is given up.
+    unsafe {
+        let q = front::reallocate(p, 50_000);
+        assert_eq!(q, p, "copied");
+        front::deallocate(q);
+    }
 }

@@ -8,10 +8,10 @@
 //! free of a block that waits here is noticed like any other. Frees never come here: they go to the state bytes, where the
 //! next [`refill`] finds them.
 //!
-//! # Who may touch which field when
 //! A cold class of a thread with bins has blocks of slabs of nobody in its bin, RESERVED instead of FREE (`cold::alloc_several`): such a slab is
 //! not held (`Bin::slab` is 0), so that its state bytes say whose they are.
 //!
+//! # Who may touch which field when
 //! The thread itself, everything; others read a bin racily for statistics; a fork's child, once its thread does not exist.
 //! Interrupted between any two stores (a fork's child lets go of the slab) nothing is lost or doubled: what is free says so in
 //! the state bytes, whatever the bits say.
