@@ -8,6 +8,11 @@ static ALLOCATOR: aethalloc::Aethalloc = aethalloc::Aethalloc;
 const CHILD: &str = "AETHALLOC_TEST_CHILD";
 
 fn child(conf: &str) -> Output {
+    child_of("print_options", conf)
+}
+
+/// Runs test `name` of this program in a child.
+fn child_of(name: &str, conf: &str) -> Output {
     let me = std::env::current_exe().expect("this program");
     // On an emulator the child runs there too.
     let emulator = std::env::var("AETHALLOC_EMULATOR").unwrap_or_default();
@@ -19,12 +24,7 @@ fn child(conf: &str) -> Output {
     };
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words);
-    command.args([
-        "--exact",
-        "print_options",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     command
         .env(CHILD, "1")
         .env("AETHALLOC_CONF", conf)
@@ -39,6 +39,43 @@ fn print_options() {
         println!();
         for o in aethalloc::options() {
             println!("{}={}", o.key, o.value);
+        }
+    }
+}
+
+/// Objects at more than a page's alignment keep it when they are resized, also where large objects begin at pages (`safety:guard`).
+#[test]
+fn resized_objects_stay_aligned() {
+    use std::alloc::{Layout, alloc, dealloc, realloc};
+    if std::env::var_os(CHILD).is_none() {
+        // The mode is the same code everywhere; on an emulator it was not tried with this program.
+        let emulated = std::env::var_os("AETHALLOC_EMULATOR").is_some_and(|e| !e.is_empty());
+        let confs = ["safety:off", "safety:guard"];
+        for conf in confs.iter().take(if emulated { 1 } else { 2 }) {
+            let output = child_of("resized_objects_stay_aligned", conf);
+            assert!(output.status.success(), "{conf}: {output:?}");
+        }
+        return;
+    }
+    for align in [32, 4096, 8192, 64 << 10] {
+        let layout = |size| Layout::from_size_align(size, align).expect("a layout");
+        // Several, one behind the other: most have no room to grow where they are.
+        // SAFETY: live objects of these layouts, sizes that are not zero.
+        unsafe {
+            let mut all = [std::ptr::null_mut(); 8];
+            all.fill_with(|| alloc(layout(1000)));
+            let mut size = 1000;
+            for next in [100_000, 70_000, 200_000, 3 << 20, 300_000, 500] {
+                for p in &mut all {
+                    *p = realloc(*p, layout(size), next);
+                    let aligned = !p.is_null() && p.addr().is_multiple_of(align);
+                    assert!(aligned, "{next} at {align}: {p:p}");
+                }
+                size = next;
+            }
+            for p in all {
+                dealloc(p, layout(size));
+            }
         }
     }
 }
