@@ -4,6 +4,7 @@
 mod common;
 
 use aethalloc_base::options::Key;
+use aethalloc_base::units::UNIT;
 use aethalloc_core::guard::hardened::slab::{FREED, LIVE, Slab};
 use aethalloc_core::space::{self, entry, entry::Kind};
 use aethalloc_core::{config, front, guard, life, pages};
@@ -34,6 +35,18 @@ fn again(role: &str) -> std::process::Output {
 
 fn is_role() -> bool {
     std::env::var_os(ROLE).is_some()
+}
+
+/// Starts the mode, where this is the process for the test `name`; else false, after that process has ended well.
+fn starts_as(name: &str) -> bool {
+    if is_role() {
+        start();
+        return true;
+    }
+    let out = again(name);
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{text}");
+    false
 }
 
 #[test]
@@ -69,16 +82,9 @@ fn options_are_read_only_after_the_start() {
 /// A heap that a thread makes after the fork handlers have closed all locks would be closed by nobody.
 #[test]
 fn no_heap_is_made_while_a_fork_is_under_way() {
-    if !is_role() {
-        let out = again("no_heap_is_made_while_a_fork_is_under_way");
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+    if !starts_as("no_heap_is_made_while_a_fork_is_under_way") {
         return;
     }
-    start();
     static DONE: AtomicBool = AtomicBool::new(false);
     static BEGUN: AtomicBool = AtomicBool::new(false);
     let other = std::thread::spawn(|| {
@@ -165,16 +171,9 @@ fn two_frees_at_the_same_instant_are_found() {
 /// Aligned objects: at their multiple, zero, as large as asked for, and the short way and the long one agree on the block.
 #[test]
 fn aligned_objects_are_what_was_asked_for() {
-    if !is_role() {
-        let out = again("aligned_objects_are_what_was_asked_for");
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+    if !starts_as("aligned_objects_are_what_was_asked_for") {
         return;
     }
-    start();
     for align in (5..=13).map(|log| 1usize << log) {
         for size in [
             0, 1, 8, 24, 25, 56, 100, 1000, 4088, 4096, 20_000, 32_760, 32_768, 32_769, 40_000,
@@ -243,17 +242,9 @@ fn units(all: &[*mut u8]) -> std::collections::BTreeSet<usize> {
 /// Units of slabs that ended serve other sizes as they are: zero, and with their guard. A purge gives them back.
 #[test]
 fn units_of_slabs_that_ended_are_used_again() {
-    const NAME: &str = "units_of_slabs_that_ended_are_used_again";
-    if !is_role() {
-        let out = again(NAME);
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+    if !starts_as("units_of_slabs_that_ended_are_used_again") {
         return;
     }
-    start();
     let before = units(&fill_and_free(4 << 20, 100));
     let used = pages::used_units();
     let all: Vec<*mut u8> = (0..256).map(|_| front::allocate(5000)).collect();
@@ -285,18 +276,103 @@ fn units_of_slabs_that_ended_are_used_again() {
 /// Where no support thread looks, as many of them stay as the bound on retained memory allows.
 #[test]
 fn few_units_are_kept_where_nobody_looks() {
-    if !is_role() {
-        let out = again("few_units_are_kept_where_nobody_looks");
-        let text = String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success(), "{text}");
+    if !starts_as("few_units_are_kept_where_nobody_looks") {
         return;
     }
-    start();
     let most = pages::used_units() + pages::limit_units();
     drop(fill_and_free(96 << 20, 1000));
     let now = pages::used_units();
     // And what is in quarantine.
     assert!(now <= most + 64, "{now} units, {most} allowed");
+}
+
+/// One unit more than there are places for goes back like any other: a purge leaves no more in use than there was.
+#[test]
+fn no_unit_is_lost_when_all_places_are_taken() {
+    if !starts_as("no_unit_is_lost_when_all_places_are_taken") {
+        return;
+    }
+    config::set(Key::retain, 1 << 30);
+    // `MOST` in `kept.rs`, and one to three objects in a unit.
+    const PLACES: usize = 4096;
+    const SIZE: usize = 20_000;
+    let before = pages::used_units();
+    let all: Vec<*mut u8> = (0..PLACES * 4).map(|_| front::allocate(SIZE)).collect();
+    assert!(units(&all).len() > PLACES + 1000);
+    for p in all {
+        // SAFETY: allocated above, freed once.
+        unsafe { front::deallocate(p) };
+    }
+    let kept = pages::used_units() - before;
+    assert!(kept >= PLACES, "{kept} units in use: not all are taken");
+    front::purge();
+    // What is in quarantine stays, and a slab for each heap.
+    let left = pages::used_units() - before;
+    assert!(left < 500, "{left} of {kept} units stay in use");
+}
+
+/// Whether the object at `p`, of whatever size, is one of the mode's.
+fn is_hardened(p: *mut u8) -> bool {
+    let unit = space::unit_of(p.addr()).expect("of the space");
+    matches!(
+        entry::load(unit),
+        Kind::Hardened { .. } | Kind::Sampled { .. }
+    )
+}
+
+/// No more units may be in use than are now, and some for metadata.
+fn limit_what_is_used() {
+    let used = pages::limit::charged() - pages::stats().dirty;
+    config::set(Key::limit, used + 4 * UNIT);
+}
+
+/// Before the option `limit` refuses a large object, what is kept of slabs goes back, and the object is one of the mode's.
+#[test]
+fn kept_units_go_back_before_a_large_object_is_refused() {
+    if !starts_as("kept_units_go_back_before_a_large_object_is_refused") {
+        return;
+    }
+    drop(fill_and_free(12 << 20, 100));
+    limit_what_is_used();
+    let p = front::allocate(4 << 20);
+    assert!(!p.is_null(), "refused: {:?}", pages::stats());
+    assert!(is_hardened(p));
+    // What is kept was not without an end.
+    assert!(front::allocate(32 << 20).is_null());
+}
+
+/// Before it refuses a slab, the runs that are kept of large objects do.
+#[test]
+fn kept_runs_go_back_before_a_slab_is_refused() {
+    if !starts_as("kept_runs_go_back_before_a_slab_is_refused") {
+        return;
+    }
+    if guard::pages::means() != guard::pages::Means::Install {
+        return; // no run is kept
+    }
+    // Of each length as many as are kept of one (`EACH` in `runs.rs`), and more than stay in the quarantine (`KEPT` in `sampled.rs`).
+    const EACH: usize = 16;
+    const QUARANTINE: usize = 256;
+    let objects = |size: usize, n: usize| (0..n).map(|_| front::allocate(size)).collect::<Vec<_>>();
+    let of_lengths = [2, 3, 4].map(|units| objects(units * UNIT - 10_000, EACH));
+    let later = objects(100_000, QUARANTINE);
+    for p in of_lengths.into_iter().flatten().chain(later) {
+        // SAFETY: allocated above, freed once.
+        unsafe { front::deallocate(p) };
+    }
+    let kept = pages::limit_units().min(EACH * (2 + 3 + 4));
+    limit_what_is_used();
+    let mut held = Vec::new();
+    loop {
+        let p = front::allocate(1000);
+        if p.is_null() {
+            break;
+        }
+        assert!(is_hardened(p));
+        held.push(p);
+    }
+    let taken = units(&held).len();
+    assert!(taken >= kept, "{taken} units of {kept}");
 }
 
 /// What is written into a unit while it is kept is found when its memory is handed out.
@@ -329,16 +405,9 @@ fn writes_into_kept_units_are_found() {
 /// The run of a large object that ended is used again: it faults until then, and then again behind the new object, whose bytes are all zero.
 #[test]
 fn runs_of_large_objects_are_used_again() {
-    if !is_role() {
-        let out = again("runs_of_large_objects_are_used_again");
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+    if !starts_as("runs_of_large_objects_are_used_again") {
         return;
     }
-    start();
     if !has_guards() {
         return;
     }
