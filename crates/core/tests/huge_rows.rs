@@ -10,15 +10,6 @@ const MIB: usize = 1 << 20;
 /// `MOST_ROWS` in `pages/huge.rs`.
 const MOST: usize = 16;
 
-/// Mappings of the process for which huge pages were asked for (proc(5), VmFlags).
-fn asked_for() -> usize {
-    let maps = std::fs::read_to_string("/proc/self/smaps").expect("the process's mappings");
-    let flags = maps.lines().filter_map(|l| l.strip_prefix("VmFlags:"));
-    flags
-        .filter(|f| f.split_whitespace().any(|word| word == "hg"))
-        .count()
-}
-
 fn object(size: usize) -> *mut u8 {
     let p = front::allocate(size);
     assert!(!p.is_null());
@@ -27,8 +18,7 @@ fn object(size: usize) -> *mut u8 {
 
 #[test]
 fn rows_that_are_asked_for_have_a_bound() {
-    let system = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    if !system.unwrap_or_default().contains("[madvise]") || common::emulated() {
+    if common::asked_for_huge().is_none() {
         eprintln!("skipped: huge pages are for all here, or for none");
         return;
     }
@@ -47,7 +37,7 @@ fn rows_that_are_asked_for_have_a_bound() {
     let objects: Vec<_> = (0..2 * MOST)
         .flat_map(|_| [object(6 * MIB), object(3 * MIB / 2)])
         .collect();
-    assert_eq!(asked_for(), MOST);
+    assert_eq!(common::asked_for_huge(), Some(MOST));
     for p in objects {
         // SAFETY: it is not used any more.
         unsafe { front::deallocate(p) };

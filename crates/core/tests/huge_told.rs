@@ -55,8 +55,7 @@ fn end(p: *mut u8) {
 
 #[test]
 fn new_mappings_are_told_as_those_before() {
-    let system = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    if !system.unwrap_or_default().contains("[madvise]") || common::emulated() {
+    if common::asked_for_huge().is_none() {
         eprintln!("skipped: huge pages are for all here, or for none");
         return;
     }

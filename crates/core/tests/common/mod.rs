@@ -189,6 +189,18 @@ pub fn memory_figure(name: &str) -> usize {
         << 10
 }
 
+/// Mappings of the process for which huge pages were asked for (proc(5), VmFlags); `None` where huge pages are for all, or for none.
+pub fn asked_for_huge() -> Option<usize> {
+    let system = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    if !system.unwrap_or_default().contains("[madvise]") || emulated() {
+        return None;
+    }
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("the process's mappings");
+    let flags = maps.lines().filter_map(|l| l.strip_prefix("VmFlags:"));
+    let asked = flags.filter(|f| f.split_whitespace().any(|word| word == "hg"));
+    Some(asked.count())
+}
+
 /// Addresses of `count` blocks of `size` bytes, for [`give_back`].
 pub fn take(count: usize, size: usize) -> Vec<usize> {
     let one = |_| aethalloc_core::front::allocate(size).expose_provenance();
