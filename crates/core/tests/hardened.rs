@@ -375,6 +375,25 @@ fn kept_runs_go_back_before_a_slab_is_refused() {
     assert!(taken >= kept, "{taken} units of {kept}");
 }
 
+/// What is kept and may not stay goes back at each call of the sweep, wherever that is in the heap.
+#[test]
+fn kept_units_go_back_in_the_midst_of_a_sweep() {
+    if !starts_as("kept_units_go_back_in_the_midst_of_a_sweep") {
+        return;
+    }
+    // More than a call looks at (`SLICE` in `sweep.rs`).
+    let all: Vec<*mut u8> = (0..400).map(|_| front::allocate(20_000)).collect();
+    assert!(units(&all).len() > 64);
+    assert!(guard::sweep_some());
+    config::set(Key::retain, 1 << 30);
+    drop(fill_and_free(8 << 20, 1000));
+    let used = pages::used_units();
+    config::set(Key::retain, 0);
+    guard::sweep_some();
+    let now = pages::used_units();
+    assert!(now + 64 < used, "{now} units of {used} stay in use");
+}
+
 /// What is written into a unit while it is kept is found when its memory is handed out.
 #[test]
 fn writes_into_kept_units_are_found() {

@@ -35,20 +35,19 @@ pub fn all() {
     }
 }
 
-/// Checks some more; false once nothing has happened since everything was looked at. By the support thread only.
+/// Checks some more, and gives back what is kept and not asked for; false once nothing has happened since everything was looked at. By the
+/// support thread only.
 #[cold]
 pub fn some() -> bool {
+    // Each time: to look at everything may take minutes.
+    let may_go = kept::trim();
     let (first, end) = (crate::space::first_unit(), crate::pages::top_unit());
     let mut u = NEXT.load(Relaxed).max(first);
     if u >= end {
         u = first;
     }
-    if u == first {
-        // In this order: both are to be done.
-        let may_go = kept::trim();
-        if !magazine::take_tick() {
-            return may_go;
-        }
+    if u == first && !magazine::take_tick() {
+        return may_go;
     }
     let mut looked = 0;
     while u < end && looked < SLICE {
