@@ -350,7 +350,7 @@ fn kept_runs_go_back_before_a_slab_is_refused() {
     if guard::pages::means() != guard::pages::Means::Install {
         return; // no run is kept
     }
-    // Of each length as many as are kept of one (`EACH` in `runs.rs`), and more than stay in the quarantine (`KEPT` in `sampled.rs`).
+    // Of each length as many as are kept of one (`EACH` in `runs.rs`), and more than stay in the quarantine (`KEPT` in `ended.rs`).
     const EACH: usize = 16;
     const QUARANTINE: usize = 256;
     let objects = |size: usize, n: usize| (0..n).map(|_| front::allocate(size)).collect::<Vec<_>>();

@@ -6,7 +6,7 @@
 use super::{later, small};
 use crate::config;
 use crate::guard::BLOCK_MAX;
-use crate::guard::hardened::magazine::Magazines;
+use crate::guard::hardened::magazines::Magazines;
 use crate::guard::hardened::slab::LARGEST;
 use crate::guard::hardened::{Hardened, fast};
 use crate::sync::Ordering::*;

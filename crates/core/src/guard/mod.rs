@@ -20,6 +20,7 @@
 //! ```
 //! Cost when off: one load and a branch in the slow paths. When on: see `docs/safety.md`.
 
+mod ended;
 pub mod fault;
 pub mod fenced;
 pub mod hardened;
@@ -307,7 +308,7 @@ fn last_look() {
 /// What was done until now, each with its name.
 #[cold]
 pub fn counts() -> [(&'static str, u64); 5] {
-    let [checked, kept] = hardened::magazine::counts();
+    let [checked, kept] = hardened::magazines::counts();
     let n = |c: &AtomicU64| c.load(Relaxed);
     [
         ("guarded", n(&COUNTS.guarded)),
@@ -334,7 +335,7 @@ pub fn figures() -> (usize, u64, u64) {
 /// Gives back what is kept for objects to come.
 pub fn purge() {
     fenced::purge();
-    sampled::purge();
+    ended::purge();
     hardened::kept::purge();
 }
 
@@ -357,9 +358,9 @@ pub fn each_lock(mut f: impl FnMut(&Lock)) {
     f(hardened::heap::making_lock());
     hardened::heap::each(|_, heap| f(&heap.lock));
     hardened::depot::each_lock(&mut f);
-    f(hardened::magazine::lock());
-    f(sampled::lock());
-    f(sampled::runs_lock());
+    f(hardened::magazines::lock());
+    f(ended::lock());
+    f(ended::runs_lock());
     f(fenced::lock());
     f(hardened::kept::lock());
     f(stack::lock());

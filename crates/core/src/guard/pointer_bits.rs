@@ -15,7 +15,7 @@
 //! Called by `hardened` and `sampled`, whose places these are, when the profile says so; pointers lose their tag where they come
 //! back ([`bare`]). Cost: every call takes the slow path.
 
-use super::hardened::magazine::{self, Magazines};
+use super::hardened::magazines::{self, Magazines};
 use super::hardened::slab::{BUSY, Block, FREED, LIVE, STATE, Slab, TAG_SHIFT};
 use super::{COUNTS, count};
 use crate::span::owners;
@@ -135,7 +135,7 @@ fn state_with(tag: usize, state: u8) -> u8 {
 /// A block for `size` bytes at a multiple of `align`, at most a page; as `Hardened::allocate_from`.
 #[cold]
 pub fn allocate(magazines: Option<&Magazines>, size: usize, align: usize) -> *mut u8 {
-    let Some((slab, i)) = magazine::take(magazines, class::class_of_aligned(size.max(1), align))
+    let Some((slab, i)) = magazines::take(magazines, class::class_of_aligned(size.max(1), align))
     else {
         return null_mut();
     };
@@ -173,7 +173,7 @@ pub fn deallocate(magazines: Option<&Magazines>, slab: &'static Slab, i: usize, 
     // What a stale pointer has is not what the next object gets.
     // ORDERING: Release: whoever hands it out sees the last use.
     state.store(state_with(tags::after(tag), FREED), Release);
-    magazine::keep(magazines, slab.class(), Block::new(slab, i));
+    magazines::keep(magazines, slab.class(), Block::new(slab, i));
 }
 
 /// Ends the process if `wild` is no pointer to the live object in block `i` of `slab`.

@@ -5,71 +5,39 @@
 //! large: | object ........................ pattern to page | guard pages to the run's end |
 //! ```
 //! The object ends as close before the guard as its alignment allows. An access behind it faults at once; bytes between
-//! it and the page's ends carry a pattern that the free checks. After the free the whole run faults, until `KEPT` more
-//! samples were freed.
+//! it and the page's ends carry a pattern that the free checks. After the free the whole run faults, until so many more
+//! samples were freed ([`ended`]).
 //!
 //! What is known of one is its [`Record`].
 //!
 //! Cost: a sample costs some 10-20 us (two stacks, three or four system calls); one in 2^18 allocations that take 10 ns each is
 //! less than 1 %.
 
+use super::ended;
 use super::pages;
 use super::record::{FREED, LIVE, PATTERN, POOL, SWEPT};
-use super::runs::Runs;
 use super::stack;
 use super::{
-    BLOCK_MAX, COUNTS, Objects, bare, count, has_canaries, is_sampling, is_tagging, pointer_bits,
-    tagged,
+    BLOCK_MAX, COUNTS, Objects, bare, count, is_sampling, is_tagging, pointer_bits, tagged,
 };
 use crate::pages::{Run, give};
 use crate::space::entry::{self, Kind};
 use crate::space::{self, meta, pool};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
+use crate::sync::{AtomicUsize, Ordering::*};
 use crate::violation::{self, Verb};
 use aethalloc_base::bounds::STRICTEST;
 use aethalloc_base::units::{GRANULE, PAGE, UNIT, units_for};
-use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
 
 pub use super::record::Record;
 
-/// Freed samples that stay unusable.
-const KEPT: u32 = 256;
 /// Larger objects are not sampled (under `hardened`, which keeps all large ones so, they are).
 const MOST: usize = 32 << 20;
 /// Objects to here are backed by pages as they are made, where one of their size was ended before.
 const BACKED: usize = 64 << 10;
 
-/// Freed records, oldest first.
-struct Quarantine {
-    lock: Lock,
-    head: AtomicPtr<Record>,
-    tail: AtomicPtr<Record>,
-    count: AtomicU32,
-}
-static QUARANTINE: Quarantine = Quarantine {
-    lock: Lock::new(),
-    head: AtomicPtr::new(null_mut()),
-    tail: AtomicPtr::new(null_mut()),
-    count: AtomicU32::new(0),
-};
-/// Runs of large objects under `hardened`, nothing but guard from end to end: the next object of the length makes room for itself.
-static GUARDED: Runs = Runs::new();
-
-/// The lock of the runs that are kept.
-#[cold]
-pub fn runs_lock() -> &'static Lock {
-    GUARDED.lock()
-}
-
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 static LIVE_OBJECTS: AtomicUsize = AtomicUsize::new(0);
-
-/// The quarantine's lock.
-#[cold]
-pub fn lock() -> &'static Lock {
-    &QUARANTINE.lock
-}
 
 /// Bytes and number of live sampled objects.
 #[cold]
@@ -140,7 +108,7 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
     let front = if at_start { 0 } else { page };
     let bytes = room.next_multiple_of(page);
     let units = units_for(front + bytes + page);
-    let kept = if front == 0 { GUARDED.pop(units) } else { None };
+    let kept = if front == 0 { ended::take(units) } else { None };
     let run = match kept {
         Some(first) => Some(Run {
             first,
@@ -154,7 +122,7 @@ pub fn allocate(size: usize, zeroed: bool, at_start: bool) -> *mut u8 {
     };
     let Some((place, _)) = pool::take(POOL) else {
         if kept.is_some() {
-            give_guarded(run.first, run.units);
+            ended::give_guarded(run.first, run.units);
         } else {
             give(run);
         }
@@ -295,16 +263,14 @@ fn free(record: usize, p: usize, size: Option<usize>) {
             let _ = aethalloc_sys::memory::discard(body, bytes);
         }
     }
-    if let Some(oldest) = keep(r) {
-        release(oldest);
-    }
+    ended::keep(r);
 }
 
 /// Checks what lies around the object at unit `u`, if it is a live one's.
 #[cold]
 pub fn look_at(u: usize, when: &str) {
-    // A record that the page map names is in use while this lock is held (`forget`).
-    let _held = QUARANTINE.lock.take();
+    // A record that the page map names is in use while this lock is held (`ended::forget`).
+    let _held = ended::lock().take();
     let Kind::Sampled { record } = entry::load(u) else {
         return;
     };
@@ -327,85 +293,4 @@ pub fn look_at(u: usize, when: &str) {
 #[cold]
 fn named_units(run: &Run, front: usize) -> core::ops::Range<usize> {
     run.first..run.first + if front == 0 { 1 } else { run.units }
-}
-
-/// Puts a freed record into the quarantine; the oldest one comes out if there are too many.
-#[cold]
-fn keep(r: &'static Record) -> Option<&'static Record> {
-    count(&COUNTS.quarantined);
-    let q = &QUARANTINE;
-    let _held = q.lock.take();
-    let new = core::ptr::from_ref(r).cast_mut();
-    r.next.store(null_mut(), Relaxed);
-    let tail = q.tail.swap(new, Relaxed);
-    if tail.is_null() {
-        q.head.store(new, Relaxed);
-    } else {
-        // SAFETY: records in the quarantine live until they are released.
-        unsafe { (*tail).next.store(new, Relaxed) };
-    }
-    if q.count.fetch_add(1, Relaxed) < KEPT {
-        return None;
-    }
-    q.count.fetch_sub(1, Relaxed);
-    // SAFETY: as above; the list has more than one record.
-    let oldest = unsafe { &*q.head.load(Relaxed) };
-    q.head.store(oldest.next.load(Relaxed), Relaxed);
-    forget(oldest);
-    Some(oldest)
-}
-
-/// Takes a record out of the page map; under the quarantine's lock.
-#[cold]
-fn forget(r: &Record) {
-    let first = r.unit.load(Relaxed) as usize;
-    let front = r.body.load(Relaxed) - space::address_of(first).addr();
-    // One unit of a large object, all of a small one.
-    let units = if front == 0 { 1 } else { r.units() };
-    for u in first..first + units {
-        entry::store(u, Kind::None);
-    }
-}
-
-/// Takes the guards off a run that is nothing but guard, and gives it back.
-#[cold]
-fn give_guarded(first: usize, units: usize) {
-    // SAFETY: the caller's run.
-    if unsafe { pages::take_off(space::address_of(first), units * UNIT, 0) } {
-        give(Run {
-            first,
-            units,
-            clean: true,
-        });
-    }
-}
-
-/// Gives the kept runs back to the page heap.
-#[cold]
-pub fn purge() {
-    GUARDED.purge(give_guarded);
-}
-
-/// Gives the run of a record that [`forget`] took out of the page map back, and the record.
-#[cold]
-fn release(r: &'static Record) {
-    let (first, units) = (r.unit.load(Relaxed) as usize, r.units());
-    let guards = r.guards.load(Relaxed) as usize;
-    let at_start = r.body.load(Relaxed) == space::address_of(first).addr();
-    // All of it is guarded: before the object, over it and behind it.
-    let whole = guards == if at_start { 2 } else { 3 } && pages::drop_contents();
-    // SAFETY: the run is ours; the place came from its pool and nothing leads to it any more.
-    unsafe {
-        if !(whole && at_start && has_canaries() && GUARDED.push(first, units))
-            && pages::take_off(space::address_of(first), units * UNIT, guards)
-        {
-            give(Run {
-                first,
-                units,
-                // The guards dropped what was written there.
-                clean: whole,
-            });
-        }
-        pool::give(POOL, core::ptr::from_ref(r).cast::<u8>().cast_mut());
-    }
 }

@@ -20,7 +20,7 @@
 //! Cost: one instruction for each granule at allocation (slack only, from the second use of a block on) and at free, and every call takes
 //! the slow path.
 
-use super::hardened::magazine::{self, Magazines};
+use super::hardened::magazines::{self, Magazines};
 use super::hardened::slab::{BUSY, Block, FREED, LIVE, Slab};
 use super::{BLOCK_MAX, COUNTS, count, is_tagging};
 use crate::config;
@@ -106,7 +106,7 @@ pub fn granules(bytes: usize) -> usize {
 /// A block for `size` bytes at a multiple of `align`, at most a page; as `Hardened::allocate_from`.
 #[cold]
 pub fn allocate(magazines: Option<&Magazines>, size: usize, align: usize) -> *mut u8 {
-    let Some((slab, i)) = magazine::take(magazines, class::class_of_aligned(size.max(1), align))
+    let Some((slab, i)) = magazines::take(magazines, class::class_of_aligned(size.max(1), align))
     else {
         return null_mut();
     };
@@ -153,7 +153,7 @@ pub fn deallocate(magazines: Option<&Magazines>, slab: &'static Slab, i: usize, 
     }
     // ORDERING: Release: the block has its new tag when it is FREED.
     state.store(FREED, Release);
-    magazine::keep(magazines, slab.class(), Block::new(slab, i));
+    magazines::keep(magazines, slab.class(), Block::new(slab, i));
 }
 
 /// Ends the process if `wild` does not have the tag of the object at `p`: a pointer to what was there before, or a forged one.

@@ -9,7 +9,7 @@ use super::expect;
 use super::inside::Inside;
 use super::tls::{BUDGET, Life, Tls, tls};
 use crate::guard::Sampling;
-use crate::guard::hardened::magazine::Magazines;
+use crate::guard::hardened::magazines::Magazines;
 use crate::space::pool;
 use crate::span::live;
 use crate::span::owners::{self, Owner};

@@ -5,7 +5,7 @@ use super::cache::Cache;
 use super::cold;
 use super::inside::Inside;
 use super::tls::{BUDGET, Life, Tls};
-use crate::guard::hardened::magazine::Magazines;
+use crate::guard::hardened::magazines::Magazines;
 use crate::space::pool;
 use crate::span::owners;
 use crate::span::{central, live};

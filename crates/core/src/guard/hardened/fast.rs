@@ -14,7 +14,8 @@
 //! that depend on the size: it is random, and a misprediction costs as much as 80 instructions.
 
 use super::canary;
-use super::magazine::{Magazine, Magazines};
+use super::magazine::Magazine;
+use super::magazines::Magazines;
 use super::slab::{BUSY, Block, FREED, LIVE, NEW};
 use super::zero;
 use crate::space::{self, FAST_BASE, WIDE_MAP, WIDE_UNITS, entry};

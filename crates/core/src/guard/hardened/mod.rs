@@ -12,7 +12,7 @@
 //! allocate: magazine (random block) -> all zero? -> canary -> LIVE
 //! free:     LIVE -> BUSY (a second free ends here) -> canary? -> zero -> FREED -> quarantine of the thread
 //! ```
-//! What a thread has is in [`magazine`]; slabs are in [`heap`]; what looks at blocks that nobody allocates or frees is in [`sweep`].
+//! What a thread has is in [`magazines`]; slabs are in [`heap`]; what looks at blocks that nobody allocates or frees is in [`sweep`].
 //! The allocator below is unchanged and asked for nothing but runs: hardened slabs are of a kind of their own in the page
 //! map, so that every fast path leaves by its slow exit. Large objects are `sampled` ones, all of them.
 //!
@@ -25,7 +25,9 @@ pub mod depot;
 pub mod fast;
 pub mod heap;
 pub mod kept;
-pub mod magazine;
+mod life;
+mod magazine;
+pub mod magazines;
 pub mod slab;
 pub mod sweep;
 mod window;
@@ -40,7 +42,7 @@ use aethalloc_base::class;
 use aethalloc_base::units::GRANULE;
 use core::ptr::null_mut;
 use core::sync::atomic::fence;
-use magazine::Magazines;
+use magazines::Magazines;
 use slab::{BUSY, Block, FREED, LIVE, NEW, STATE, Slab};
 
 /// The mode begins.
@@ -69,7 +71,7 @@ impl Hardened {
             };
         }
         let c = class::class_of_aligned(Hardened::whole(size), align);
-        let Some((slab, i)) = magazine::take(magazines, c) else {
+        let Some((slab, i)) = magazines::take(magazines, c) else {
             return null_mut();
         };
         let (p, block) = (slab.block(i), slab.size());
@@ -140,7 +142,7 @@ impl Hardened {
         }
         // ORDERING: Release: the block is zero when it is FREED.
         state.store(FREED, Release);
-        magazine::keep(magazines, slab.class(), Block::new(slab, i));
+        magazines::keep(magazines, slab.class(), Block::new(slab, i));
     }
 
     /// Whether a request is small enough for a block: to [`BLOCK_MAX`], where there are canaries.
