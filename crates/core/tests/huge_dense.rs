@@ -4,8 +4,9 @@
 
 mod common;
 
+use aethalloc_base::options::Key;
 use aethalloc_base::units::UNIT;
-use aethalloc_core::{front, pages};
+use aethalloc_core::{config, front, pages};
 use common::Object;
 
 const MIB: usize = 1 << 20;
@@ -39,6 +40,8 @@ fn dense_memory_is_asked_for() {
     let system = system.unwrap_or_default();
     let asked = system.contains("[madvise]") && !common::emulated();
 
+    // However long they take.
+    config::set(Key::huge_page_us, 0);
     // A small heap has none; a large one in use does.
     let small = fill(20_000, 512);
     assert!(!asked || huge() == 0, "{}", huge());

@@ -242,17 +242,23 @@ pub fn cpus() -> usize {
 /// Milliseconds on a clock that never goes back.
 pub fn now_ms() -> u64 {
     const MONOTONIC_COARSE: usize = 6;
+    let [s, ns] = clock(MONOTONIC_COARSE);
+    s * 1000 + ns / 1_000_000
+}
+
+/// Nanoseconds of CPU time that the calling thread has used.
+pub fn cpu_ns() -> u64 {
+    const THREAD_CPUTIME_ID: usize = 3;
+    let [s, ns] = clock(THREAD_CPUTIME_ID);
+    s * 1_000_000_000 + ns
+}
+
+/// Seconds and nanoseconds on one of the kernel's clocks.
+fn clock(id: usize) -> [u64; 2] {
     let mut t = [0u64; 2];
     // SAFETY: the kernel writes two words.
-    let _ = unsafe {
-        call3(
-            nr::CLOCK_GETTIME,
-            MONOTONIC_COARSE,
-            t.as_mut_ptr() as usize,
-            0,
-        )
-    };
-    t[0] * 1000 + t[1] / 1_000_000
+    let _ = unsafe { call3(nr::CLOCK_GETTIME, id, t.as_mut_ptr() as usize, 0) };
+    t
 }
 
 /// As [`process::futex_wait`], for at most `ms` milliseconds.

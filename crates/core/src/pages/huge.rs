@@ -15,6 +15,8 @@
 //! to split ~100 us. Each may be a mapping of its own until it is free again, so there are `MOST_SPARSE` at most; where huge pages come
 //! only if asked for, all that were not asked for are forbidden together, and `MOST_ROWS` rows of regions are asked for at most.
 
+mod pace;
+
 use super::heap::{DIRTY, STALE, TOP, shared};
 use super::region::mask;
 use super::{Run, used_units};
@@ -110,27 +112,30 @@ pub fn slab_begins(run: &Run) {
     if word.used() == alone
         && word.dirty() == 0
         && policy::is_dense(out::bytes(), out::tails(), used_units() * UNIT)
+        && pace::is_turn()
+        && ask(r..r + 1)
     {
-        ask(r..r + 1);
+        // SAFETY: the caller's run, and nobody touched it: it is zero.
+        unsafe { pace::try_first(space::address_of(run.first)) };
     }
 }
 
-/// Asks for huge pages for `regions`, which nobody uses yet: one call for each row of them that has not been asked for.
-fn ask(regions: Range<usize>) {
+/// Asks for huge pages for `regions`, which nobody uses yet: one call for each row of them that has not been asked for. True if any was.
+fn ask(regions: Range<usize>) -> bool {
     if config::get(Key::huge_pages) != AUTO || SYSTEM.load(Relaxed) == 2 || REFUSED.load(Relaxed) {
-        return;
+        return false;
     }
+    let mut asked = false;
     let (mut r, end) = (regions.start.max(NEXT.load(Relaxed)), regions.end);
     if r < end {
         NEXT.store(end, Relaxed);
     }
     while r < end {
         let n = (r..end).take_while(|r| told(*r) != ASKED).count();
-        if n > 0 {
-            ask_row(r, n);
-        }
+        asked |= n > 0 && ask_row(r, n);
         r += n.max(1);
     }
+    asked
 }
 
 /// What the kernel was told of region `r`.
@@ -144,18 +149,18 @@ fn told(r: usize) -> u8 {
 }
 
 /// Asks for `n` regions from `r` on; not if that would make too many rows.
-fn ask_row(r: usize, n: usize) {
+fn ask_row(r: usize, n: usize) -> bool {
     let before = r.checked_sub(1).is_some_and(|r| told(r) == ASKED);
     let joined = before as usize + (told(r + n) == ASKED) as usize;
     // ORDERING: Relaxed everywhere: two threads at once may make a row more.
     if joined == 0 && ROWS.load(Relaxed) >= MOST_ROWS {
-        return;
+        return false;
     }
     let at = space::address_of(r * UNITS_PER_REGION);
     // SAFETY: regions of ours; contents do not change.
     if unsafe { memory::want_huge(at, n * REGION, true) }.is_err() {
         REFUSED.store(true, Relaxed);
-        return;
+        return false;
     }
     ROWS.fetch_add(1usize.wrapping_sub(joined), Relaxed);
     for r in r..r + n {
@@ -163,6 +168,7 @@ fn ask_row(r: usize, n: usize) {
             SPARSE.fetch_sub(1, Relaxed);
         }
     }
+    true
 }
 
 /// Forbids huge pages for region `r`, for the row that was asked for with it, and, where that changes nothing else, for what lies beside it up
