@@ -116,10 +116,10 @@ pub(super) fn give_guarded(first: usize, units: usize) {
     }
 }
 
-/// Gives the kept runs back to the page heap.
+/// Gives the kept runs back to the page heap; whether there were some.
 #[cold]
-pub fn purge() {
-    GUARDED.purge(give_guarded);
+pub fn purge() -> bool {
+    GUARDED.purge(give_guarded)
 }
 
 /// Gives the run of a record that [`forget`] took out of the page map back, and the record.

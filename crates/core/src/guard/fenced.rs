@@ -137,8 +137,8 @@ fn release(first: usize, units: usize) {
     }
 }
 
-/// Gives the kept runs back to the page heap.
+/// Gives the kept runs back to the page heap; whether there were some.
 #[cold]
-pub fn purge() {
-    KEPT.purge(release);
+pub fn purge() -> bool {
+    KEPT.purge(release)
 }

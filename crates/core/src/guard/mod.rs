@@ -334,9 +334,14 @@ pub fn figures() -> (usize, u64, u64) {
 
 /// Gives back what is kept for objects to come.
 pub fn purge() {
-    fenced::purge();
-    ended::purge();
+    purge_runs();
     hardened::kept::purge();
+}
+
+/// Gives the runs back that are kept with their guards; whether there were some.
+#[cold]
+pub fn purge_runs() -> bool {
+    fenced::purge() | ended::purge()
 }
 
 /// A run of `units` units, if need be out of what is kept. The caller holds no lock.

@@ -72,13 +72,16 @@ impl Runs {
         true
     }
 
-    /// Takes all out: `release` gets their first units and lengths.
+    /// Takes all out: `release` gets their first units and lengths. Whether there were some.
     #[cold]
-    pub fn purge(&self, release: impl Fn(usize, usize)) {
+    pub fn purge(&self, release: impl Fn(usize, usize)) -> bool {
+        let mut found = false;
         for units in 1..=UNITS_PER_REGION {
             while let Some(first) = self.pop(units) {
                 release(first, units);
+                found = true;
             }
         }
+        found
     }
 }

@@ -1,0 +1,43 @@
+//! `safety:guard` at a limit: the runs that are kept with their guards go back before a slab is refused.
+//!
+//! One test, because the mode is the process's.
+
+mod common;
+
+use aethalloc_base::options::Key;
+use aethalloc_base::units::UNIT;
+use aethalloc_core::{config, front, guard, life, pages};
+
+#[test]
+fn kept_runs_go_back_before_a_slab_is_refused() {
+    let environment = [
+        c"AETHALLOC_CONF=safety:guard,reserve:8g,support:off"
+            .as_ptr()
+            .cast(),
+        std::ptr::null(),
+    ];
+    // SAFETY: zero-terminated, and terminated by null.
+    unsafe { life::start(environment.as_ptr()) };
+    if guard::pages::size() == 0 {
+        return; // no guard pages, no run is kept for them
+    }
+    let used = pages::used_units();
+    // Of each length as many as are kept of one (`EACH` in `runs.rs`).
+    let objects: Vec<_> = [2, 3, 4, 5]
+        .iter()
+        .flat_map(|units| common::take(16, units * UNIT - 10_000))
+        .collect();
+    common::give_back(objects);
+    let kept = pages::used_units() - used;
+    assert!(kept > 64, "{kept} units are kept");
+    let in_use = pages::limit::charged() - pages::stats().dirty;
+    config::set(Key::limit, in_use + 4 * UNIT);
+    let mut taken = 0;
+    while !front::allocate(1000).is_null() {
+        taken += 1000;
+    }
+    assert!(
+        taken >= kept / 8 * 7 * UNIT,
+        "{taken} bytes, {kept} units were kept"
+    );
+}
