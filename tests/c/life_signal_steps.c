@@ -8,19 +8,17 @@
    there), any other end. Prints what happened; argv[2]: only this call (-1: all).
 
    argv[3] "jump": the handler does nothing but jump out of the allocator, and the program goes on. Then a lock may stay taken for
-   ever, as in the C library, but not by the calls that are over in 24 instructions, which take none. */
+   ever, as in the C library, but not by the calls that are over in 24 instructions, which take none.
+
+   argv[3] "purge": beside the call another thread gives back what is empty. Once it begins when the handler does, and gives back when
+   the call is over and its objects are filled; once it begins before the call, and gives back while the handler is at work. Waits for
+   that thread are allowed: a child that waits for ever is ended by an alarm. */
+#include "held_purge.h"
 #include "threads.h"
 #include <link.h>
-#include <malloc.h>
 #include <setjmp.h>
-#include <linux/filter.h>
 #include <linux/futex.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <ucontext.h>
 
 #ifndef __x86_64__
@@ -31,7 +29,7 @@ enum { KEPT = 256, MANY = 150, AFTER = 400, TWICE = 3, CHANGED = 4, NULL_IN_HAND
 
 static struct { uintptr_t start, end; } text; /* the allocator's instructions */
 static volatile long step, stop_at;
-static struct { long steps; uintptr_t at; } *shared;
+static struct { long steps, held; uintptr_t at; } *shared;
 
 static char *kept[KEPT]; /* taken by the handler, or by the call under test */
 static size_t kept_size[KEPT];
@@ -60,7 +58,11 @@ static int find_text(struct dl_phdr_info *info, size_t size, void *unused) {
 /* What the handler does: the sizes of the call under test, and others. */
 static size_t handler_size;
 static char *small_before, *large_before; /* objects that the handler frees */
+static enum { NO_PURGE, PURGE_FROM_HERE, PURGE_UNTIL_HERE } beside;
+static const char *last_ready(void);
 static void interrupt(void) {
+    if (beside == PURGE_FROM_HERE) begin_purge(last_ready());
+    shared->held += purge.held;
     static char *gone[MANY];
     int many = handler_size <= 64 ? MANY : 6;
     for (int i = 0; i < many; i++) {
@@ -81,6 +83,7 @@ static void interrupt(void) {
     char *large = realloc(large_before, 300000);
     if (!large || first_difference(large, 200000, 77) != 200000) _exit(CHANGED);
     free(large);
+    if (beside == PURGE_UNTIL_HERE) run_purge(NULL, 0);
 }
 
 static int jumps; /* the handler leaves the allocator by a jump */
@@ -123,6 +126,12 @@ static void some(size_t size, int count) {
     ready_size = size;
     for (int i = 0; i < count; i++) CHECK((ready[i] = malloc(size)) != NULL, "malloc is null");
 }
+/* In the slab that the thread took its last blocks from. */
+static const char *last_ready(void) {
+    int i = AFTER - 1;
+    while (i > 0 && !ready[i]) i--;
+    return ready[i];
+}
 static void hot_48(void) { some(48, 300); for (int i = 100; i < 300; i++) free(ready[i]), ready[i] = NULL; }
 static void hot_64(void) { some(64, 300); for (int i = 100; i < 300; i++) free(ready[i]), ready[i] = NULL; }
 static void full_48(void) { some(48, 300); }
@@ -130,6 +139,7 @@ static void cold_48(void) { some(48, 10); }
 static void warm_48(void) { some(48, 90); }
 static void few_200(void) { some(200, 20); }
 static void few_5000(void) { some(5000, 40); }
+static void hot_4096(void) { some(4096, 90); for (int i = 80; i < 86; i++) free(ready[i]), ready[i] = NULL; }
 static void big(void) { some(36000, 3); }
 static char *got[20]; /* what the call under test returned; filled when it is over: every instruction is a trap */
 static size_t got_size;
@@ -233,6 +243,7 @@ static const struct { const char *name; void (*before)(void), (*call)(void); } c
     {"realloc(5000)", few_5000, do_realloc},  {"realloc(36000)", big, do_realloc},
     {"malloc(48), cold", cold_48, do_malloc}, {"20 malloc(48), getting hot", warm_48, do_mallocs},
     {"20 malloc(5000)", few_5000, do_mallocs}, {"40 free(5000)", few_5000, do_frees},
+    {"malloc(4096), hot", hot_4096, do_malloc}, {"20 malloc(4096)", hot_4096, do_mallocs},
     {"malloc_trim", hot_48, do_trim},         {"a thread", hot_48, do_thread},
     {"a first thread", big, do_thread},       {"fork", hot_64, do_fork},
 };
@@ -242,12 +253,18 @@ static int run(int call, long at) {
     pid_t child = fork();
     CHECK(child >= 0, "fork: %s", strerror(errno));
     if (child == 0) {
-        end_at_a_wait();
+        if (beside == NO_PURGE) {
+            end_at_a_wait();
+        } else {
+            alarm(60);
+            prepare_purge();
+        }
         CHECK((small_before = malloc(48)) && (large_before = malloc(200000)), "malloc is null");
         fill(large_before, 200000, 77);
         calls[call].before();
         handler_size = ready_size;
         stop_at = at;
+        if (beside == PURGE_UNTIL_HERE) begin_purge(last_ready());
         if (sigsetjmp(outside, 1) == 0) {
             single_steps();
             calls[call].call();
@@ -255,6 +272,7 @@ static int run(int call, long at) {
         whole_speed();
         shared->steps = step;
         for (int i = 0; i < got_count; i++) keep(got[i], got_size);
+        if (purge.begun) run_purge(NULL, 1);
         judge();
     }
     int status;
@@ -262,10 +280,40 @@ static int run(int call, long at) {
     return status;
 }
 
+/* Interrupts call `call` at so many places; adds up what came of it. */
+static struct { long good, waits, bad, fast_waits; } sum;
+static void at_places(int call, long places) {
+    static const char *const modes[] = {"", ", then a purge", ", in a purge"};
+    int status = run(call, 0);
+    CHECK(status == 0, "%s: the child ended with status %#x without an interruption", calls[call].name, status);
+    long steps = shared->steps, g = 0, w = 0, b = 0;
+    long every = (steps + places - 1) / places;
+    for (long at = 1; at <= steps; at += every) {
+        status = run(call, at);
+        if (status == 0) g++;
+        else {
+            if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGSYS || WTERMSIG(status) == SIGALRM)) w++;
+            else b++;
+            if (jumps && steps > 24 && status == SIGSYS) continue;
+            fprintf(stderr, "%s%s: interrupted at instruction %ld of %ld, %#zx in the library, malloc at %#zx: status %#x\n",
+                    calls[call].name, modes[beside], at, steps, (size_t)(shared->at - text.start),
+                    (size_t)((uintptr_t)malloc - text.start), status);
+        }
+    }
+    printf("%s%s: %ld instructions; %ld good, %ld waits, %ld bad\n", calls[call].name, modes[beside], steps, g, w, b);
+    sum.good += g, sum.waits += w, sum.bad += b;
+    if (steps <= 24) sum.fast_waits += w;
+}
+
 int main(int argc, char **argv) {
-    CHECK(argc >= 2 && argc <= 4, "usage: life_signal_steps PLACES [CALL [jump]]");
-    jumps = argc == 4;
-    long places = atol(argv[1]), good = 0, waits = 0, bad = 0, fast_waits = 0;
+    CHECK(argc >= 2 && argc <= 4, "usage: life_signal_steps PLACES [CALL [jump | purge]]");
+    jumps = argc == 4 && strcmp(argv[3], "jump") == 0;
+    const int purges = argc == 4 && !jumps;
+    long places = atol(argv[1]);
+    if (purges && !can_hold_a_purge()) {
+        printf("no seccomp listener\n");
+        return 0;
+    }
     dl_iterate_phdr(find_text, NULL);
     CHECK(text.start != 0, "the allocator was not found");
     free(malloc(1));
@@ -275,29 +323,15 @@ int main(int argc, char **argv) {
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0, "sigaction");
     for (int call = 0; call < CALLS; call++) {
         if (argc >= 3 && atoi(argv[2]) >= 0 && atoi(argv[2]) != call) continue;
-        if (jumps && (calls[call].call == do_thread || calls[call].call == do_fork)) continue;
-        int status = run(call, 0);
-        CHECK(status == 0, "%s: the child ended with status %#x without an interruption", calls[call].name, status);
-        long steps = shared->steps, g = 0, w = 0, b = 0;
-        long every = (steps + places - 1) / places;
-        for (long at = 1; at <= steps; at += every) {
-            status = run(call, at);
-            if (status == 0) g++;
-            else {
-                if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) w++;
-                else b++;
-                if (jumps && steps > 24 && status == SIGSYS) continue;
-                fprintf(stderr, "%s: interrupted at instruction %ld of %ld, %#zx in the library, malloc at %#zx: status %#x\n",
-                        calls[call].name, at, steps, (size_t)(shared->at - text.start),
-                        (size_t)((uintptr_t)malloc - text.start), status);
-            }
+        if (argc == 4 && (calls[call].call == do_thread || calls[call].call == do_fork)) continue;
+        for (int how = purges; how <= 2 * purges; how++) {
+            beside = how;
+            at_places(call, places);
         }
-        printf("%s: %ld instructions; %ld good, %ld waits, %ld bad\n", calls[call].name, steps, g, w, b);
-        good += g, waits += w, bad += b;
-        if (steps <= 24) fast_waits += w;
     }
-    printf("%ld good, %ld waits, %ld bad\n", good, waits, bad);
-    CHECK(good > 0, "nothing was interrupted");
-    return bad != 0 || (waits != 0 && !jumps) || fast_waits != 0;
+    printf("%ld good, %ld waits, %ld bad; %ld in a slab that was being purged\n", sum.good, sum.waits, sum.bad, shared->held);
+    CHECK(!purges || atoi(argv[2]) >= 0 || shared->held > 0, "no purge was under way");
+    CHECK(sum.good > 0, "nothing was interrupted");
+    return sum.bad != 0 || (sum.waits != 0 && !jumps) || sum.fast_waits != 0;
 }
 #endif
