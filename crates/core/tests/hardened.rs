@@ -8,12 +8,11 @@ use aethalloc_base::units::UNIT;
 use aethalloc_core::guard::hardened::slab::{FREED, LIVE, Slab};
 use aethalloc_core::space::{self, entry, entry::Kind};
 use aethalloc_core::{config, front, guard, life, pages};
+use common::{again, is_role};
 use core::sync::atomic::AtomicU8;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
-
-const ROLE: &str = "AETHALLOC_TEST_HARDENED";
 
 fn start() {
     let conf = match common::emulated() {
@@ -26,27 +25,13 @@ fn start() {
     assert!(guard::is_hardened());
 }
 
-/// This test, again, as `role`.
-fn again(role: &str) -> std::process::Output {
-    let mut command = common::this_program();
-    command.args([role, "--exact", "--nocapture"]);
-    command.env(ROLE, role).output().expect("it runs")
-}
-
-fn is_role() -> bool {
-    std::env::var_os(ROLE).is_some()
-}
-
 /// Starts the mode, where this is the process for the test `name`; else false, after that process has ended well.
 fn starts_as(name: &str) -> bool {
-    if is_role() {
+    let here = common::is_process_of(name);
+    if here {
         start();
-        return true;
     }
-    let out = again(name);
-    let text = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{text}");
-    false
+    here
 }
 
 #[test]

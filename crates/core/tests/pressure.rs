@@ -7,9 +7,8 @@ use aethalloc_base::options::Key;
 use aethalloc_core::support::pressure;
 use aethalloc_core::{bell, config, front, life, pages};
 use aethalloc_sys::pressure::{Kind, Source};
-use common::Object;
+use common::{Object, Root};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::{Duration, Instant};
 
@@ -20,32 +19,6 @@ static ROUNDS: AtomicU64 = AtomicU64::new(0);
 fn probe(step: u32) {
     if step == 11 {
         ROUNDS.fetch_add(1, Relaxed);
-    }
-}
-
-/// A folder that goes with the test.
-struct Root(PathBuf);
-
-impl Root {
-    fn new(name: &str) -> Root {
-        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a folder");
-        Root(path)
-    }
-    /// Writes a file, in place: who has it open sees it.
-    fn write(&self, file: &str, text: &str) {
-        let path = self.0.join(file);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-        fs::write(path, text).expect("a file");
-    }
-    fn bytes(&self) -> Vec<u8> {
-        self.0.as_os_str().as_encoded_bytes().to_vec()
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all::<&Path>(&self.0);
     }
 }
 
@@ -191,8 +164,8 @@ fn what_there_is_is_found() {
 
     // A path that is too long, or leads elsewhere, is no group.
     root.write("proc/self/cgroup", &format!("0::/{}\n", "x".repeat(2000)));
-    fs::remove_file(root.0.join("sys/fs/cgroup/memory.high")).expect("the file");
-    fs::remove_file(root.0.join("sys/fs/cgroup/memory.max")).expect("the file");
+    fs::remove_file(root.path().join("sys/fs/cgroup/memory.high")).expect("the file");
+    fs::remove_file(root.path().join("sys/fs/cgroup/memory.max")).expect("the file");
     let s = open();
     assert_eq!((s.kind, s.limit), (Kind::V2, 0));
     s.close();

@@ -2,7 +2,9 @@
 #![allow(dead_code)]
 
 use aethalloc_base::class;
+use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The tests run on an emulator, which keeps notes of every page of the reservation: it is small.
@@ -22,6 +24,63 @@ pub fn this_program() -> std::process::Command {
             command.args(words).arg(me);
             command
         }
+    }
+}
+
+const ROLE: &str = "AETHALLOC_TEST_ROLE";
+
+/// The test `role`, again, in a process of its own.
+pub fn again(role: &str) -> std::process::Output {
+    let mut command = this_program();
+    command.args([role, "--exact", "--nocapture"]);
+    command.env(ROLE, role).output().expect("it runs")
+}
+
+/// Whether this is such a process.
+pub fn is_role() -> bool {
+    std::env::var_os(ROLE).is_some()
+}
+
+/// Whether this is the process of its own of the test `name`; else false, after that process has ended well.
+pub fn is_process_of(name: &str) -> bool {
+    if is_role() {
+        return true;
+    }
+    let out = again(name);
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{text}");
+    false
+}
+
+/// A folder that goes with the test.
+pub struct Root(PathBuf);
+
+impl Root {
+    /// An empty one.
+    pub fn new(name: &str) -> Root {
+        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a folder");
+        Root(path)
+    }
+    /// Writes a file, in place: who has it open sees it.
+    pub fn write(&self, file: &str, text: &str) {
+        let path = self.0.join(file);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+    /// The same, as the library takes it.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.as_os_str().as_encoded_bytes().to_vec()
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all::<&Path>(&self.0);
     }
 }
 
