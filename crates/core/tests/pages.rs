@@ -201,6 +201,32 @@ fn long_runs_stay_for_those_who_need_them() {
     }
 }
 
+/// An object of 2 MiB and a page takes a region and the first unit of the next, whatever the rest of that is used for.
+#[test]
+fn of_the_last_region_a_long_run_needs_only_its_first_units() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(space::ready());
+    let three = pages::take(3 * UNITS_PER_REGION).expect("memory for a run");
+    pages::purge::to(0); // what other tests left
+    let part = |skipped, units| Run {
+        first: three.first + skipped,
+        units,
+        clean: false,
+    };
+    for rest in [1, 5, UNITS_PER_REGION - 1, UNITS_PER_REGION] {
+        let units = UNITS_PER_REGION + rest;
+        pages::give(part(0, units));
+        let again = pages::take(units).expect("memory for a run");
+        assert_eq!(again.first, three.first, "{units} units");
+        assert!(!again.clean);
+        let more = pages::take(units).expect("memory for a run");
+        assert_ne!(more.first, three.first);
+        pages::give(more);
+        pages::purge::to(0);
+    }
+    pages::give(part(0, 3 * UNITS_PER_REGION));
+}
+
 #[test]
 fn memory_that_was_missed_is_kept_for_a_while() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,8 @@
 //! ```text
 //! take n <= 32: of the 16 regions that became dirty last, the shortest row of dirty units that fits; else, of a region whose
 //!               longest free run is the shortest that fits, the shortest that fits; else new regions. Lowest units first.
-//! take n > 32:  the lowest free regions in a row; else at the end of what is committed.
+//! take n > 32:  of the free regions in a row, of the last only the first units needed, those that hold the most; of these the lowest; else at the
+//!               end of what is committed.
 //! purge:        regions that have been dirty for longest, each one's longest dirty run first.
 //! ```
 //! After each action also the rules of `core::inspect` and the oracle of [`crate::pages`].
@@ -183,12 +184,24 @@ fn check_large(before: &Picture, (first, n): (usize, usize)) {
         "a run of {n} begins inside a region"
     );
     let (r, k) = (first / UNITS_PER_REGION, n.div_ceil(UNITS_PER_REGION));
+    // What of each region is needed.
+    let rest = n - (k - 1) * UNITS_PER_REGION;
+    let last = ((1u64 << rest) - 1) as u32;
+    let needed = |from: usize, r: usize| if r == from + k - 1 { last } else { u32::MAX };
     let is_free = |r: &usize| before.regions.get(r).is_some_and(|m| m.used == 0);
     let windows = before.regions.keys().copied();
-    let windows = windows.filter(|r| (*r..r + k).all(|r| is_free(&r)));
-    let dirty = |r: usize| -> u32 {
-        (r..r + k)
-            .map(|r| before.regions[&r].dirty.count_ones())
+    let windows = windows.filter(|from| {
+        let free = |r| {
+            before
+                .regions
+                .get(&r)
+                .is_some_and(|m| m.used & needed(*from, r) == 0)
+        };
+        (*from..from + k).all(free)
+    });
+    let dirty = |from: usize| -> u32 {
+        (from..from + k)
+            .map(|r| (before.regions[&r].dirty & needed(from, r)).count_ones())
             .sum()
     };
     // The lowest of those with the most dirty units.

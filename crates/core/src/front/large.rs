@@ -145,19 +145,30 @@ pub fn run_units(pages: usize, guarded: bool) -> usize {
     units_for(pages * PAGE + if guarded { guard::pages::size() } else { 0 })
 }
 
-/// Puts a guard behind the first `bytes` bytes of the run: one page, because what it covers has to be faulted in again
-/// by the next user. Without one, gives back what was kept for it.
+/// What the guard behind `bytes` bytes covers: from where on, and how much. One page, because what it covers has to be faulted in again by the
+/// next user; where it has a unit of its own, all of that, which holds nothing then.
+#[cold]
+fn guarded_range(bytes: usize) -> (usize, usize) {
+    let page = guard::pages::size().max(1);
+    let len = if bytes.is_multiple_of(UNIT) {
+        UNIT
+    } else {
+        page
+    };
+    (bytes.next_multiple_of(page), len)
+}
+
+/// Puts a guard behind the first `bytes` bytes of the run. Without one, gives back what was kept for it.
 #[cold]
 #[unsafe(link_section = ".text.unknown.later")]
 fn put_guard(run: &mut Run, bytes: usize) -> bool {
-    let page = guard::pages::size();
-    if page == 0 {
+    if guard::pages::size() == 0 {
         return false;
     }
-    let from = bytes.next_multiple_of(page);
+    let (from, len) = guarded_range(bytes);
     let at = space::address_of(run.first).wrapping_add(from);
     // SAFETY: the run's end, which no object needs.
-    if unsafe { guard::pages::put(at, page) } {
+    if unsafe { guard::pages::put(at, len) } {
         guard::COUNTS.guarded.fetch_add(1, Relaxed);
         return true;
     }
@@ -177,11 +188,13 @@ fn unguarded(unit: usize, pages: usize, guarded: bool) -> Option<Run> {
     if !guarded {
         return Some(run);
     }
-    let page = guard::pages::size().max(1);
-    let from = (pages * PAGE).next_multiple_of(page);
+    let (from, len) = guarded_range(pages * PAGE);
     let at = space::address_of(unit).wrapping_add(from);
     // SAFETY: the guard's range, as `put_guard` chose it.
-    unsafe { guard::pages::take_off(at, page, 1) }.then_some(run)
+    if !unsafe { guard::pages::take_off(at, len, 1) } {
+        return None;
+    }
+    Some(run)
 }
 
 /// Ends the object of `pages` pages at `unit`; false if somebody else did.
@@ -191,11 +204,20 @@ pub fn free(unit: usize, pages: usize, guarded: bool) -> bool {
         return false;
     };
     uncount(pages, guarded);
-    let Some(run) = unguarded(unit, pages, guarded) else {
+    let Some(mut run) = unguarded(unit, pages, guarded) else {
         return true;
     };
     if !moved {
         pages::huge::large_ends(unit, pages * PAGE);
+        if guarded && (pages * PAGE).is_multiple_of(UNIT) && guard::pages::drop_contents() {
+            // Nothing but guard: without pages it is not the first that others get, and is there for the next object of the size.
+            run.units -= 1;
+            pages::give(Run {
+                first: run.first + run.units,
+                units: 1,
+                clean: true,
+            });
+        }
         pages::give(run);
     } else if give_renewed(run) {
         MOVED.fetch_sub(1, Relaxed);

@@ -177,12 +177,12 @@ impl Heap {
         })
     }
 
-    /// Whole regions in a row; the last one's tail stays free.
+    /// Whole regions in a row, but of the last one only the first units.
     fn take_regions(&mut self, units: usize) -> Option<Run> {
         let k = units.div_ceil(UNITS_PER_REGION);
         self.settle();
         loop {
-            let first = match self.dirtiest_regions(k) {
+            let first = match self.dirtiest_regions(units) {
                 Some(r) => r,
                 None => self.grow_contiguous(k)?,
             };
@@ -198,28 +198,37 @@ impl Heap {
         }
     }
 
-    /// Of all free regions, `k` in a row that hold the most pages: what they hold costs no page faults.
-    fn dirtiest_regions(&mut self, k: usize) -> Option<usize> {
+    /// Of all places for `units` units (more than a region) from a region's beginning on, the lowest of those that hold the most pages: what
+    /// they hold costs no page faults.
+    fn dirtiest_regions(&mut self, units: usize) -> Option<usize> {
         if self.mask >> UNITS_PER_REGION & 1 == 0 {
             return None;
         }
+        // So many free regions, and the first units of the next.
+        let whole = units.div_ceil(UNITS_PER_REGION) - 1;
+        let rest = mask(0, units - whole * UNITS_PER_REGION);
         let dirty = |r| shared(r).word.dirty().count_ones() as usize;
-        // A window of `k` free regions slides over all.
+        // A window of `whole` free regions slides over all.
         let (mut free, mut sum) = (0, 0);
         let mut best: Option<(usize, usize)> = None;
         for r in 0..TOP.load(Relaxed) {
-            if !shared(r).known.load(Relaxed) || shared(r).word.used() != 0 {
+            let g = shared(r);
+            let used = if g.known() { g.word.used() } else { u32::MAX };
+            if free >= whole && used & rest == 0 {
+                let all = sum + (g.word.dirty() & rest).count_ones() as usize;
+                if best.is_none_or(|(_, most)| all > most) {
+                    best = Some((r - whole, all));
+                }
+            }
+            if used != 0 {
                 (free, sum) = (0, 0);
                 continue;
             }
             free += 1;
             sum += dirty(r);
-            if free > k {
+            if free > whole {
                 // A purger may have taken some since.
-                sum = sum.saturating_sub(dirty(r - k));
-            }
-            if free >= k && best.is_none_or(|(_, most)| sum > most) {
-                best = Some((r + 1 - k, sum));
+                sum = sum.saturating_sub(dirty(r - whole));
             }
         }
         best.map(|(first, _)| first)
