@@ -36,11 +36,15 @@ pub extern "C" fn allocate_slow(size: usize) -> *mut u8 {
 #[inline(always)]
 fn refill(t: Tls, size: usize) -> Option<*mut u8> {
     // First whether it is inside: then what its words lead to may not be its own any more.
-    if t.inside() != 0 || !guard::is_off() || t.life() != Life::Live || later::is_pending() {
+    if t.inside() != 0 || t.life() != Life::Live || later::is_pending() {
         return None;
     }
     // SAFETY: a live thread's cache is its own.
     let cache = unsafe { &mut *t.cache() };
+    // `safety:guard` leaves all blocks but samples as they are.
+    if !guard::is_off() && (!guard::is_sampling() || cache.is_sample_near()) {
+        return None;
+    }
     let place = cache.bins.load(Relaxed);
     if place.is_null() {
         return None;

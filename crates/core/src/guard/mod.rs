@@ -193,7 +193,13 @@ impl Sampling {
     /// Whether the allocation after `taken` of them is to be a sample; `thread`: any number that others have not.
     #[inline]
     pub fn is_due(&mut self, taken: u64, thread: u32) -> bool {
-        (taken.wrapping_add(1).wrapping_sub(self.next) as i64) >= 0 && self.draws(taken, thread)
+        self.is_near(taken) && self.draws(taken, thread)
+    }
+
+    /// False: the allocation after `taken` of them is no sample, and nothing is to be drawn.
+    #[inline]
+    pub fn is_near(&self, taken: u64) -> bool {
+        (taken.wrapping_add(1).wrapping_sub(self.next) as i64) >= 0
     }
 
     /// As [`Sampling::is_due`], for one large object: as likely as for a thousand small ones, because it costs as much as they.
@@ -380,7 +386,10 @@ mod tests {
         let one = |thread| {
             let mut sampling = Sampling::default();
             (0..each / step)
-                .filter(|turn| sampling.is_due(turn * step, thread))
+                .filter(|turn| {
+                    // As a refill does.
+                    sampling.is_near(turn * step) && sampling.is_due(turn * step, thread)
+                })
                 .count() as u64
         };
         (0..threads).map(one).sum()

@@ -84,6 +84,12 @@ impl Cache {
         self.sampling.is_due(taken, self.serial)
     }
 
+    /// Whether [`Cache::is_sample_due`] has to be asked: if not, it would say no.
+    #[inline]
+    pub fn is_sample_near(&self) -> bool {
+        self.sampling.is_near(self.taken.load(Relaxed))
+    }
+
     /// As [`Cache::is_sample_due`], of a large one.
     #[cold]
     pub fn is_large_sample_due(&mut self) -> bool {
