@@ -204,12 +204,17 @@ pub unsafe fn remove_guard(at: *mut u8, len: usize) -> Result<(), Errno> {
 
 /// Copies up to `to.len()` bytes from `from`, which may be any address; how many could be read.
 pub fn peek(from: usize, to: &mut [u8]) -> usize {
+    peek_at(&[[from, to.len()]], to)
+}
+
+/// As [`peek`], one after the other, from several places: address and length of each. What could be read ends where a place cannot be read to
+/// its end.
+pub fn peek_at(from: &[[usize; 2]], to: &mut [u8]) -> usize {
     let local = [to.as_mut_ptr() as usize, to.len()];
-    let remote = [from, to.len()];
-    let (local, remote) = (local.as_ptr() as usize, remote.as_ptr() as usize);
+    let (local, remote) = (local.as_ptr() as usize, from.as_ptr() as usize);
     let me = process::pid() as usize;
     // SAFETY: the kernel writes at most `to.len()` bytes into `to`; what it cannot read it reports.
-    unsafe { call6(nr::PROCESS_VM_READV, [me, local, 1, remote, 1, 0]) }.unwrap_or(0)
+    unsafe { call6(nr::PROCESS_VM_READV, [me, local, 1, remote, from.len(), 0]) }.unwrap_or(0)
 }
 
 /// How a [`move_pages`] ended.

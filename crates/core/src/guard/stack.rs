@@ -19,6 +19,8 @@ pub const FRAMES: usize = 12;
 /// Bytes of the stack that are searched.
 const SEARCHED: usize = 4096;
 const RANGES: usize = 256;
+/// Addresses at which code is looked at by one system call.
+const ASKED: usize = 16;
 
 /// A thread and its callers, innermost first.
 #[repr(C)]
@@ -45,7 +47,7 @@ struct Search {
     own: (usize, usize),
     traces: u32,
     next_reading: u32,
-    words: [usize; SEARCHED / 8],
+    stack: [u8; SEARCHED],
 }
 
 /// The one search, in a mapping of its own made by [`start`]: a program without a safety mode needs no room for it.
@@ -135,51 +137,73 @@ impl Search {
     }
 
     fn find(&mut self, sp: usize, frames: &[AtomicUsize]) -> usize {
-        let mut bytes = [0u8; 256];
-        let (mut found, mut last, mut at) = (0, 0, sp);
-        let words = self.words.len();
-        let mut read = 0;
-        // In pieces, so that a short stack is read to its end.
-        while read < words {
-            let n = memory::peek(at, &mut bytes) / 8;
-            for (slot, word) in self
-                .words
-                .iter_mut()
-                .skip(read)
-                .zip(bytes.chunks_exact(8).take(n))
-            {
-                *slot = word.try_into().map_or(0, usize::from_ne_bytes);
+        // In two pieces, so that a short stack is read to its end, which is that of a page.
+        let first = SEARCHED - sp % SEARCHED;
+        let pieces = [[sp, first], [sp.wrapping_add(first), SEARCHED - first]];
+        let read = memory::peek_at(&pieces, &mut self.stack);
+        let (mut found, mut last) = (0, 0);
+        let word = |bytes: &[u8]| bytes.try_into().map_or(0, usize::from_ne_bytes);
+        let words = self.stack.chunks_exact(8).take(read / 8).map(word);
+        let mut code = words.filter(|word| self.is_code(*word));
+        loop {
+            // Some at a time: each call costs as much as several of them.
+            let mut asked = [0; ASKED];
+            let mut n = 0;
+            for (slot, word) in asked.iter_mut().zip(&mut code) {
+                *slot = word;
+                n += 1;
             }
-            read += n;
-            at += n * 8;
-            if n * 8 < bytes.len() {
-                break;
+            let mut rest = asked.get(..n).unwrap_or(&[]);
+            if rest.is_empty() {
+                return found;
+            }
+            while !rest.is_empty() {
+                let (before, legible) = instructions_before(rest);
+                for (address, bytes) in rest.iter().zip(before.iter().take(legible)) {
+                    let Some(slot) = frames.get(found) else {
+                        return found;
+                    };
+                    if *address != last && is_call(*address, bytes) {
+                        slot.store(*address, Relaxed);
+                        last = *address;
+                        found += 1;
+                    }
+                }
+                // The one that could not be read is no code any more.
+                rest = rest.get(legible + 1..).unwrap_or(&[]);
             }
         }
-        for word in self.words.iter().take(read.min(words)) {
-            let Some(slot) = frames.get(found) else { break };
-            if *word != last && self.is_code(*word) && follows_call(*word) {
-                slot.store(*word, Relaxed);
-                last = *word;
-                found += 1;
-            }
-        }
-        found
     }
 
+    /// By halves: the ranges are in order.
     fn is_code(&self, address: usize) -> bool {
+        let ranges = self.ranges.get(..self.used).unwrap_or(&[]);
+        let i = ranges.partition_point(|r| r.1 <= address);
         let inside = |r: &(usize, usize)| r.0 < address && address < r.1;
-        !inside(&self.own) && self.ranges.iter().take(self.used).any(inside)
+        ranges.get(i).is_some_and(inside) && !inside(&self.own)
     }
 }
 
-/// The instruction before `address` is a call.
-#[cfg(target_arch = "x86_64")]
-fn follows_call(address: usize) -> bool {
-    let mut b = [0u8; 7];
-    if memory::peek(address - 7, &mut b) != 7 {
-        return false;
+/// What lies before each of the addresses (at most [`ASKED`]), and of how many it could be read.
+fn instructions_before(addresses: &[usize]) -> ([[u8; LONGEST]; ASKED], usize) {
+    let mut from = [[0, LONGEST]; ASKED];
+    for (slot, address) in from.iter_mut().zip(addresses) {
+        *slot = [address.wrapping_sub(LONGEST), LONGEST];
     }
+    let mut before = [[0u8; LONGEST]; ASKED];
+    let n = memory::peek_at(
+        from.get(..addresses.len()).unwrap_or(&[]),
+        before.as_flattened_mut(),
+    );
+    (before, n / LONGEST)
+}
+
+/// Bytes of the longest call.
+const LONGEST: usize = if cfg!(target_arch = "x86_64") { 7 } else { 4 };
+
+/// Whether `b`, which lies before `address`, ends with a call.
+#[cfg(target_arch = "x86_64")]
+fn is_call(_address: usize, b: &[u8; LONGEST]) -> bool {
     // call rel32; call through a register or memory (FF /2) with its possible lengths.
     let is = |back: usize, reg_form: fn(u8) -> bool| {
         b.get(7 - back) == Some(&0xff) && b.get(8 - back).is_some_and(|m| reg_form(*m))
@@ -200,23 +224,76 @@ fn follows_call(address: usize) -> bool {
         })
 }
 
-/// The instruction before `address` is a call.
+/// Whether `b`, which lies before `address`, is a call.
 #[cfg(target_arch = "aarch64")]
-fn follows_call(address: usize) -> bool {
-    let mut b = [0u8; 4];
-    if !address.is_multiple_of(4) || memory::peek(address - 4, &mut b) != 4 {
-        return false;
-    }
-    let i = u32::from_le_bytes(b);
+fn is_call(address: usize, b: &[u8; LONGEST]) -> bool {
+    let i = u32::from_le_bytes(*b);
     // bl; blr and its authenticating forms.
-    i >> 26 == 0b100101
-        || i & 0xfffe_f000 == 0xd63e_0000 & 0xfffe_f000
-        || i & 0xffff_fc1f == 0xd63f_0000
+    address.is_multiple_of(4)
+        && (i >> 26 == 0b100101
+            || i & 0xfffe_f000 == 0xd63e_0000 & 0xfffe_f000
+            || i & 0xffff_fc1f == 0xd63f_0000)
 }
 
 /// Writes a trace, one line a frame.
 pub fn print(trace: &Trace) {
     for frame in trace.frames() {
         maps::print_place("  ", frame);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    fn traced() -> Trace {
+        Trace {
+            thread: AtomicU32::new(0),
+            count: AtomicU32::new(0),
+            frames: [const { AtomicUsize::new(0) }; FRAMES],
+        }
+    }
+
+    /// Every word to the last before memory that cannot be read, more candidates than are asked for at a time.
+    #[test]
+    fn a_stack_is_read_to_its_end() {
+        start();
+        let here = traced();
+        record(&here);
+        let known: Vec<_> = here.frames().collect();
+        assert!(known.len() > 2, "{known:x?}");
+        // In code, and behind no call.
+        let other = |frame: usize| {
+            let behind_call = |at: &usize| is_call(*at, &instructions_before(&[*at]).0[0]);
+            (1..16).map(|d| frame - d).find(|at| !behind_call(at))
+        };
+        let page = 4096;
+        let at = memory::map(3 * page, Access::Write).expect("memory");
+        let at = at.as_ptr();
+        // SAFETY: the test's own pages; the last one is taken away.
+        unsafe { memory::protect(at.add(2 * page), page, Access::None) }.expect("protected");
+        let end = at.wrapping_add(2 * page).cast::<usize>();
+        for words in [1, 2, 3, 40, 511, 512, 600] {
+            // A code address that follows no call before each that does.
+            for i in 0..words {
+                let frame = known[i / 2 % known.len()];
+                let is_frame = (words - i) % 2 == 1;
+                let word = if is_frame { Some(frame) } else { other(frame) };
+                // SAFETY: inside the two pages.
+                unsafe { end.sub(words).add(i).write(word.unwrap_or(0)) };
+            }
+            let trace = traced();
+            record_from(&trace, end.wrapping_sub(words).addr());
+            let found: Vec<_> = trace.frames().collect();
+            let mut wanted: Vec<_> = (0..words.min(SEARCHED / 8))
+                .filter(|i| (words - i) % 2 == 1)
+                .map(|i| known[i / 2 % known.len()])
+                .collect();
+            wanted.dedup();
+            wanted.truncate(FRAMES);
+            assert_eq!(found, wanted, "{words} words");
+        }
     }
 }
