@@ -5,7 +5,7 @@
 //! ```
 //! The guard is the run's last page and the object ends there, so that any object that needs n units fits a run of n units whose guard
 //! is in place already. Runs that were freed are kept for that, as many bytes as the bound on retained memory allows (beside what the page
-//! heap retains); a purge gives them back.
+//! heap retains), of runs above 256 KiB a quarter of that; the longest go first, and a purge gives all back.
 //!
 //! The object begins inside its first unit, whose page-map entry says how many pages it has: from that follows everything else.
 //!
@@ -109,6 +109,9 @@ impl Objects for Fenced {
         }
         BYTES.fetch_sub(pages * PAGE, Relaxed);
         let units = run_units(pages);
+        while let Some((first, units)) = KEPT.longest_beyond(units) {
+            release(first, units);
+        }
         if !KEPT.push(first, units) {
             release(first, units);
         }

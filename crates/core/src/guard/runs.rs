@@ -14,6 +14,10 @@ use aethalloc_sys::lock::Lock;
 /// Runs of one length that are kept at most.
 const EACH: usize = 16;
 
+/// Runs of up to so many units are short. Of longer ones few are as long as the next object needs: kept in numbers, they would leave no room for
+/// those that are asked for often, nor memory to those that need another length.
+const SHORT: usize = 4;
+
 /// Runs of up to a region.
 pub struct Runs {
     lock: Lock,
@@ -51,6 +55,27 @@ impl Runs {
         Some(first as usize)
     }
 
+    /// Takes out the longest run that is kept, if one of `units` units more would be too many: of long ones, more than a quarter of all. For a long
+    /// one only long ones go.
+    #[cold]
+    pub fn longest_beyond(&self, units: usize) -> Option<(usize, usize)> {
+        let most = limit_units();
+        let is_long = units > SHORT;
+        let longest = {
+            let _held = self.lock.take();
+            let kept = |n: &usize| self.counts.get(n - 1).map_or(0, |c| c.load(Relaxed)) as usize;
+            let long = (SHORT + 1..=UNITS_PER_REGION)
+                .map(|n| n * kept(&n))
+                .sum::<usize>();
+            if self.units.load(Relaxed) + units <= most && (!is_long || long + units <= most / 4) {
+                return None;
+            }
+            let from = if is_long { SHORT + 1 } else { 1 };
+            (from..=UNITS_PER_REGION).rev().find(|n| kept(n) > 0)?
+        };
+        Some((self.pop(longest)?, longest))
+    }
+
     /// Keeps a run; false if it is to be given back.
     #[cold]
     pub fn push(&self, first: usize, units: usize) -> bool {
@@ -83,5 +108,53 @@ impl Runs {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `fenced` keeps what was freed; how many runs went back for it.
+    fn keep(runs: &Runs, first: usize, units: usize) -> usize {
+        let mut gone = 0;
+        while let Some((_, n)) = runs.longest_beyond(units) {
+            assert!(n > SHORT || units <= SHORT);
+            gone += 1;
+        }
+        gone + !runs.push(first, units) as usize
+    }
+
+    /// What is freed is kept although long runs fill the room, so that a program that goes on to another size has its runs again.
+    #[test]
+    fn the_run_that_was_freed_last_is_kept() {
+        let runs = Runs::new();
+        let most = limit_units();
+        for (i, units) in (SHORT + 1..=UNITS_PER_REGION).enumerate() {
+            keep(&runs, 100 * i, units);
+            assert_eq!(runs.pop(units), Some(100 * i), "{units} units");
+            keep(&runs, 100 * i, units);
+            assert!(runs.units.load(Relaxed) <= most / 4);
+        }
+        keep(&runs, 7, 17);
+        assert_eq!(runs.pop(17), Some(7));
+    }
+
+    /// Short ones take all the room there is, and keep it.
+    #[test]
+    fn long_runs_leave_short_ones_alone() {
+        let runs = Runs::new();
+        keep(&runs, 1, 20);
+        for i in 0..EACH {
+            keep(&runs, 1000 + i, 4);
+            keep(&runs, 2000 + i, 3);
+        }
+        for i in 0..EACH {
+            keep(&runs, 3000 + i, 1);
+        }
+        assert!(runs.units.load(Relaxed) <= limit_units());
+        assert_eq!(runs.pop(20), None, "the longest goes first");
+        assert_eq!(keep(&runs, 5, 20), 1, "and finds no room");
+        assert_eq!(runs.pop(1), Some(3000 + EACH - 1));
     }
 }
