@@ -246,6 +246,10 @@ static DENSE: Dense = Dense {
 const FULL: usize = 2;
 /// And every so many objects one is not, to see whether it still gets full.
 const TRIAL: usize = 32;
+/// Places in each page that are looked at.
+const LOOKS: usize = 8;
+/// So many times the largest of them, and half as many times their sum, is the most that is asked for.
+const GROWTH: usize = 8;
 /// Pages of an object that are looked at.
 const SAMPLES: usize = 8;
 
@@ -254,8 +258,8 @@ pub fn large_begins(run: &Run, bytes: usize) {
     // ORDERING: Relaxed everywhere: figures for a policy.
     let full = DENSE.full.load(Relaxed);
     let (most, sum) = (DENSE.most.load(Relaxed), DENSE.sum.load(Relaxed));
-    // Nothing much larger than what was seen.
-    if bytes < REGION || full < FULL || bytes / 4 > most || bytes > sum {
+    // Nothing much larger than what was seen: a table that doubles while the one before it is there has seen a quarter of itself, and an eighth.
+    if bytes < REGION || full < FULL || bytes / GROWTH > most || bytes / GROWTH * 2 > sum {
         return;
     }
     DENSE.full.store(full + 1, Relaxed);
@@ -275,12 +279,19 @@ pub fn large_ends(first: usize, bytes: usize) {
     }
     let pages = bytes / PAGE;
     let at = space::address_of(first);
-    // No system call tells it that every filter allows. A page that says nothing but zero where it begins counts as unused.
+    // No system call tells it that every filter allows. A page that says nothing but zero in these places counts as unused: the places of a hash
+    // table that nobody has taken are zero too.
     let is_used = |i: usize| {
         let page = at.wrapping_add((pages * (2 * i + 1) / (2 * SAMPLES)) * PAGE);
-        // SAFETY: the beginning of a page of the object, which is the caller's.
-        let line = unsafe { page.cast::<[u64; 8]>().read_volatile() };
-        line != [0; 8]
+        (0..LOOKS).any(|look| {
+            // SAFETY: a line of a page of the object, which is the caller's.
+            let line = unsafe {
+                page.add(look * (PAGE / LOOKS))
+                    .cast::<[u64; 8]>()
+                    .read_volatile()
+            };
+            line != [0; 8]
+        })
     };
     if (0..SAMPLES).all(is_used) {
         DENSE.full.fetch_add(1, Relaxed);
