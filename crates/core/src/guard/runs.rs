@@ -12,7 +12,7 @@ use aethalloc_base::units::UNITS_PER_REGION;
 use aethalloc_sys::lock::Lock;
 
 /// Runs of one length that are kept at most.
-const EACH: usize = 16;
+const EACH: usize = 64;
 
 /// Runs of up to so many units are short. Of longer ones few are as long as the next object needs: kept in numbers, they would leave no room for
 /// those that are asked for often, nor memory to those that need another length.
