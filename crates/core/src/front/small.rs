@@ -73,26 +73,7 @@ pub fn allocate_long(size: usize) -> *mut u8 {
         return spare::allocate(size, GRANULE, false);
     };
     later::settle(end_object);
-    let p = allocate_inside(inside, t, size);
-    if p.is_null() {
-        return allocate_kept(t, size);
-    }
-    p
-}
-
-/// Memory is out: what is kept for objects with guards goes back first; null if nothing is. (Large objects look for it themselves.)
-#[cold]
-#[inline(never)]
-fn allocate_kept(t: Tls, size: usize) -> *mut u8 {
-    if size > BLOCK_MAX || !guard::is_sampling() {
-        return null_mut();
-    }
-    let found = Inside::enter(t).is_some_and(|_inside| guard::purge_runs());
-    if found {
-        allocate_long(size)
-    } else {
-        null_mut()
-    }
+    allocate_inside(inside, t, size)
 }
 
 #[inline]

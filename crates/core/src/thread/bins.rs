@@ -18,6 +18,7 @@
 
 use super::cache::Cache;
 use super::inside::Inside;
+use crate::guard;
 use crate::span::ahead;
 use crate::span::central::{self, Owned, Taken};
 use crate::span::claim::Reserved;
@@ -216,6 +217,10 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
             };
             let used_up = used_up.take();
             let Some(slab) = central::acquire(c, cache.id, cache.serial, looks, used_up) else {
+                // Memory is out, but for what is kept for objects with guards.
+                if guard::purge_runs() {
+                    continue;
+                }
                 return null_mut();
             };
             bins.bin(c).slab = slab.reference();

@@ -6,7 +6,8 @@
 use super::bins::{self, Bins};
 use super::cache::Cache;
 use super::expect;
-use crate::span::central;
+use crate::guard;
+use crate::span::central::{self, Taken};
 use crate::span::slab::{OUT, shape};
 use crate::sync::{AtomicU32, Ordering::*};
 use aethalloc_base::class::{self, Class};
@@ -25,7 +26,7 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
         cache.count_taken(1, class::size(c) as isize);
         return hand_out(p, c);
     }
-    let Some(mut taken) = central::take_common(c, cache.serial, 1) else {
+    let Some(mut taken) = take_common(c, cache.serial, 1) else {
         return null_mut();
     };
     let (size, n) = (class::size(c), taken.bits.count_ones());
@@ -50,7 +51,7 @@ pub fn alloc_several(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     }
     let s = shape(from);
     let want = policy::cold_reservation(s.size, cache.uses(c).max(expect::uses(c)));
-    let Some(taken) = central::take_common(from, cache.serial, want.div_ceil(s.line)) else {
+    let Some(taken) = take_common(from, cache.serial, want.div_ceil(s.line)) else {
         return null_mut();
     };
     let n = taken.bits.count_ones() as usize;
@@ -59,6 +60,16 @@ pub fn alloc_several(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     cache.used(c, n - 1);
     bins.put_common(c, s.size, &taken);
     bins::take(bins.bin(c))
+}
+
+/// As [`central::take_common`]; before memory is out, what is kept for objects with guards goes back.
+fn take_common(c: Class, serial: u32, lines: usize) -> Option<Taken> {
+    loop {
+        let taken = central::take_common(c, serial, lines);
+        if taken.is_some() || !guard::purge_runs() {
+            return taken;
+        }
+    }
 }
 
 /// The class that serves a cold request of class `c`. Above 128 B the rest of a line group costs a thread with a few
@@ -121,7 +132,7 @@ pub fn unstash(cache: &mut Cache, c: Class) {
 /// A block without any cache (a thread that is starting or over): one block, the rest of its group goes back. Nobody
 /// else gets those while this one is out, since groups leave whole.
 pub fn alloc_uncached(c: Class) -> *mut u8 {
-    let Some(mut taken) = central::take_common(c, 0, 1) else {
+    let Some(mut taken) = take_common(c, 0, 1) else {
         return null_mut();
     };
     let first = taken.hand_out(class::size(c));
