@@ -208,6 +208,9 @@ impl Heap {
         let whole = units.div_ceil(UNITS_PER_REGION) - 1;
         let rest = mask(0, units - whole * UNITS_PER_REGION);
         let dirty = |r| shared(r).word.dirty().count_ones() as usize;
+        if whole == 1 {
+            return self.dirtiest_region(rest);
+        }
         // A window of `whole` free regions slides over all.
         let (mut free, mut sum) = (0, 0);
         let mut best: Option<(usize, usize)> = None;
@@ -229,6 +232,29 @@ impl Heap {
             if free > whole {
                 // A purger may have taken some since.
                 sum = sum.saturating_sub(dirty(r - whole));
+            }
+        }
+        best.map(|(first, _)| first)
+    }
+
+    /// The same, of one region and the units `rest` of the next: free regions have a list.
+    fn dirtiest_region(&mut self, rest: u32) -> Option<usize> {
+        let mut best: Option<(usize, usize)> = None;
+        let mut at = self.bin_head(UNITS_PER_REGION);
+        while at != 0 {
+            let r = at as usize - 1;
+            at = self.links(r).next;
+            if r + 1 >= TOP.load(Relaxed) {
+                continue;
+            }
+            let (g, next) = (shared(r), shared(r + 1));
+            if g.word.used() != 0 || !next.known() || next.word.used() & rest != 0 {
+                continue; // or a purger has some of it
+            }
+            let dirty = g.word.dirty().count_ones() + (next.word.dirty() & rest).count_ones();
+            let all = dirty as usize;
+            if best.is_none_or(|(first, most)| all > most || all == most && r < first) {
+                best = Some((r, all));
             }
         }
         best.map(|(first, _)| first)
