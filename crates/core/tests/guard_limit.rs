@@ -6,7 +6,7 @@ mod common;
 
 use aethalloc_base::options::Key;
 use aethalloc_base::units::UNIT;
-use aethalloc_core::{config, front, guard, life, pages};
+use aethalloc_core::{config, front, guard, pages};
 
 /// Has runs kept, and then as little room as they leave: how many units they have.
 fn keep_and_limit() -> usize {
@@ -28,14 +28,7 @@ fn keep_and_limit() -> usize {
 
 #[test]
 fn kept_runs_go_back_before_a_slab_is_refused() {
-    let environment = [
-        c"AETHALLOC_CONF=safety:guard,reserve:8g,support:off"
-            .as_ptr()
-            .cast(),
-        std::ptr::null(),
-    ];
-    // SAFETY: zero-terminated, and terminated by null.
-    unsafe { life::start(environment.as_ptr()) };
+    common::start_with("safety:guard,support:off");
     if guard::pages::size() == 0 {
         return; // no guard pages, no run is kept for them
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use aethalloc_base::units::UNIT;
-use aethalloc_core::{front, guard, life, pages, space};
+use aethalloc_core::{front, guard, pages, space};
 use std::sync::atomic::Ordering::Relaxed;
 
 const ROLE: &str = "AETHALLOC_TEST_GUARDED";
@@ -29,13 +29,7 @@ fn an_object_of_whole_regions_lies_where_the_last_one_did() {
         }
         panic!("samples each time");
     }
-    let conf = match common::emulated() {
-        true => c"AETHALLOC_CONF=safety:guard,reserve:8g,support:off",
-        false => c"AETHALLOC_CONF=safety:guard,support:off",
-    };
-    let environment = [conf.as_ptr().cast(), std::ptr::null()];
-    // SAFETY: zero-terminated, and terminated by null.
-    unsafe { life::start(environment.as_ptr()) };
+    common::start_with("safety:guard,support:off");
     assert!(guard::is_sampling());
     if guard::pages::means() != guard::pages::Means::Install {
         return; // Guards that drop nothing for sure.

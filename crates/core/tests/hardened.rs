@@ -7,7 +7,7 @@ use aethalloc_base::options::Key;
 use aethalloc_base::units::UNIT;
 use aethalloc_core::guard::hardened::slab::{FREED, LIVE, Slab};
 use aethalloc_core::space::{self, entry, entry::Kind};
-use aethalloc_core::{config, front, guard, life, pages};
+use aethalloc_core::{config, front, guard, pages};
 use common::{again, is_role};
 use core::sync::atomic::AtomicU8;
 use std::os::unix::process::ExitStatusExt;
@@ -15,13 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 fn start() {
-    let conf = match common::emulated() {
-        true => c"AETHALLOC_CONF=safety:hardened,reserve:8g,support:off",
-        false => c"AETHALLOC_CONF=safety:hardened,support:off",
-    };
-    let environment = [conf.as_ptr().cast(), std::ptr::null()];
-    // SAFETY: zero-terminated, and terminated by null.
-    unsafe { life::start(environment.as_ptr()) };
+    common::start_with("safety:hardened,support:off");
     assert!(guard::is_hardened());
 }
 

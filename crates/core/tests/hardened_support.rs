@@ -6,7 +6,7 @@ mod common;
 
 use aethalloc_base::options::Key;
 use aethalloc_core::support::pressure;
-use aethalloc_core::{bell, config, front, guard, life, pages};
+use aethalloc_core::{bell, config, front, guard, pages};
 use common::{Root, is_process_of};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -19,14 +19,7 @@ const KEPT: usize = 96;
 
 /// Starts the mode; time alone brings nothing then: demand is kept for an hour, and so long is the sweep away.
 fn start() {
-    let environment = [
-        c"AETHALLOC_CONF=safety:hardened,reserve:8g,decay:3600000"
-            .as_ptr()
-            .cast(),
-        std::ptr::null(),
-    ];
-    // SAFETY: zero-terminated, and terminated by null.
-    unsafe { life::start(environment.as_ptr()) };
+    common::start_with("safety:hardened,decay:3600000");
     assert!(guard::is_hardened());
     config::set(Key::retain, 1 << 30);
     // A thread counts once it has allocated.

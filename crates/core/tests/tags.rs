@@ -5,7 +5,7 @@ mod common;
 
 use aethalloc_base::tags::{LAM, TURNS};
 use aethalloc_core::guard::{self, pointer_bits};
-use aethalloc_core::{front, life, stats};
+use aethalloc_core::{front, stats};
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,14 +16,7 @@ const SIZES: [usize; 9] = [0, 1, 16, 100, 1000, 5000, 32_000, 100_000, 3 << 20];
 
 fn start() {
     pointer_bits::pretend();
-    // An emulator keeps notes of every page that is reserved.
-    let conf = match common::emulated() {
-        true => c"AETHALLOC_CONF=safety:tags,reserve:8g",
-        false => c"AETHALLOC_CONF=safety:tags",
-    };
-    let environment = [conf.as_ptr().cast(), std::ptr::null()];
-    // SAFETY: zero-terminated, and terminated by null.
-    unsafe { life::start(environment.as_ptr()) };
+    common::start_with("safety:tags");
     assert!(guard::is_tagging_pointers());
 }
 

@@ -27,6 +27,15 @@ pub fn this_program() -> std::process::Command {
     }
 }
 
+/// Starts the library with `options`; an emulator, which keeps notes of every page that is reserved, gets a small space.
+pub fn start_with(options: &str) {
+    let reserve = if emulated() { ",reserve:8g" } else { "" };
+    let conf = format!("AETHALLOC_CONF={options}{reserve}\0");
+    let environment = [conf.leak().as_ptr(), std::ptr::null()];
+    // SAFETY: zero-terminated, and terminated by null.
+    unsafe { aethalloc_core::life::start(environment.as_ptr().cast()) };
+}
+
 const ROLE: &str = "AETHALLOC_TEST_ROLE";
 
 /// The test `role`, again, in a process of its own.
