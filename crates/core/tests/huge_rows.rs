@@ -37,7 +37,7 @@ fn rows_that_are_asked_for_have_a_bound() {
     let objects: Vec<_> = (0..2 * MOST)
         .flat_map(|_| [object(6 * MIB), object(3 * MIB / 2)])
         .collect();
-    assert_eq!(common::asked_for_huge(), Some(MOST));
+    assert_eq!(common::asked_for_huge().map(|rows| rows.len()), Some(MOST));
     for p in objects {
         // SAFETY: it is not used any more.
         unsafe { front::deallocate(p) };

@@ -55,6 +55,8 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 /// Rows of regions that are asked for, and how many there are at most: each is a mapping of its own.
 static ROWS: AtomicUsize = AtomicUsize::new(0);
 const MOST_ROWS: usize = 16;
+/// And for slabs: each region that was passed by (`pace`) ends a row, and large objects are to have theirs all the same.
+const ROWS_OF_SLABS: usize = MOST_ROWS / 2;
 
 /// Regions that are FORBIDDEN and not WHOLE.
 static SPARSE: AtomicUsize = AtomicUsize::new(0);
@@ -112,17 +114,25 @@ pub fn slab_begins(run: &Run) {
     if word.used() == alone
         && word.dirty() == 0
         && policy::is_dense(out::bytes(), out::tails(), used_units() * UNIT)
+        && asks()
+        && r >= NEXT.load(Relaxed)
         && pace::is_turn()
-        && ask(r..r + 1)
+        && ask(r..r + 1, ROWS_OF_SLABS)
     {
         // SAFETY: the caller's run, and nobody touched it: it is zero.
         unsafe { pace::try_first(space::address_of(run.first)) };
     }
 }
 
-/// Asks for huge pages for `regions`, which nobody uses yet: one call for each row of them that has not been asked for. True if any was.
-fn ask(regions: Range<usize>) -> bool {
-    if config::get(Key::huge_pages) != AUTO || SYSTEM.load(Relaxed) == 2 || REFUSED.load(Relaxed) {
+/// Huge pages are to be asked for, and not refused.
+fn asks() -> bool {
+    config::get(Key::huge_pages) == AUTO && SYSTEM.load(Relaxed) != 2 && !REFUSED.load(Relaxed)
+}
+
+/// Asks for huge pages for `regions`, which nobody uses yet: one call for each row of them that has not been asked for, as long as there are less than
+/// `most_rows`. True if any was.
+fn ask(regions: Range<usize>, most_rows: usize) -> bool {
+    if !asks() {
         return false;
     }
     let mut asked = false;
@@ -132,7 +142,7 @@ fn ask(regions: Range<usize>) -> bool {
     }
     while r < end {
         let n = (r..end).take_while(|r| told(*r) != ASKED).count();
-        asked |= n > 0 && ask_row(r, n);
+        asked |= n > 0 && ask_row(r, n, most_rows);
         r += n.max(1);
     }
     asked
@@ -149,11 +159,11 @@ fn told(r: usize) -> u8 {
 }
 
 /// Asks for `n` regions from `r` on; not if that would make too many rows.
-fn ask_row(r: usize, n: usize) -> bool {
+fn ask_row(r: usize, n: usize, most_rows: usize) -> bool {
     let before = r.checked_sub(1).is_some_and(|r| told(r) == ASKED);
     let joined = before as usize + (told(r + n) == ASKED) as usize;
     // ORDERING: Relaxed everywhere: two threads at once may make a row more.
-    if joined == 0 && ROWS.load(Relaxed) >= MOST_ROWS {
+    if joined == 0 && ROWS.load(Relaxed) >= most_rows {
         return false;
     }
     let at = space::address_of(r * UNITS_PER_REGION);
@@ -266,7 +276,7 @@ pub fn large_begins(run: &Run, bytes: usize) {
     if full.is_multiple_of(TRIAL) {
         return;
     }
-    ask(whole_regions(run.first, bytes));
+    ask(whole_regions(run.first, bytes), MOST_ROWS);
 }
 
 /// A large object of `bytes` bytes at unit `first` is about to end: did the program use all of it?

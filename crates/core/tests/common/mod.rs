@@ -257,16 +257,24 @@ pub fn memory_figure(name: &str) -> usize {
         << 10
 }
 
-/// Mappings of the process for which huge pages were asked for (proc(5), VmFlags); `None` where huge pages are for all, or for none.
-pub fn asked_for_huge() -> Option<usize> {
+/// Sizes of the process's mappings for which huge pages were asked for (proc(5), VmFlags); `None` where huge pages are for all, or for none.
+pub fn asked_for_huge() -> Option<Vec<usize>> {
     let system = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
     if !system.unwrap_or_default().contains("[madvise]") || emulated() {
         return None;
     }
     let maps = std::fs::read_to_string("/proc/self/smaps").expect("the process's mappings");
-    let flags = maps.lines().filter_map(|l| l.strip_prefix("VmFlags:"));
-    let asked = flags.filter(|f| f.split_whitespace().any(|word| word == "hg"));
-    Some(asked.count())
+    let (mut sizes, mut kib) = (Vec::new(), 0);
+    for line in maps.lines() {
+        if let Some(size) = line.strip_prefix("Size:") {
+            kib = size.trim().trim_end_matches(" kB").parse().expect("kB");
+        } else if let Some(flags) = line.strip_prefix("VmFlags:")
+            && flags.split_whitespace().any(|word| word == "hg")
+        {
+            sizes.push(kib << 10);
+        }
+    }
+    Some(sizes)
 }
 
 /// Addresses of `count` blocks of `size` bytes, for [`give_back`].
