@@ -1,4 +1,4 @@
-//! How many bytes are out, for whoever sets a bound by them: kept by `span::live` and `front::large`, read by the page heap.
+//! How many bytes are out, for whoever sets a bound by them: kept by `span::live`, `front::large` and `guard::fenced`, read by the page heap.
 
 use crate::apart::Apart;
 use crate::sync::{AtomicIsize, AtomicU64, AtomicUsize, Ordering::*};
@@ -24,6 +24,9 @@ pub static LARGE: Apart<Large> = Apart(Large {
     made: AtomicU64::new(0),
 });
 
+/// Bytes of large objects that end at a guard (`safety:guard`).
+pub static FENCED: AtomicUsize = AtomicUsize::new(0);
+
 /// Bytes at the ends of large objects' runs that nobody uses.
 pub fn tails() -> usize {
     LARGE
@@ -34,5 +37,5 @@ pub fn tails() -> usize {
 
 /// Bytes of blocks out of slabs and of large objects.
 pub fn bytes() -> usize {
-    BLOCKS.load(Relaxed).max(0) as usize + LARGE.bytes.load(Relaxed)
+    BLOCKS.load(Relaxed).max(0) as usize + LARGE.bytes.load(Relaxed) + FENCED.load(Relaxed)
 }

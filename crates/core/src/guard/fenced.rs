@@ -16,10 +16,11 @@
 
 use super::runs::Runs;
 use super::{COUNTS, Objects, count, pages};
+use crate::out::FENCED;
 use crate::pages::{Run, give, take};
 use crate::space;
 use crate::space::entry::{self, Kind};
-use crate::sync::{AtomicUsize, Ordering::*};
+use crate::sync::Ordering::*;
 use crate::violation::{self, Verb};
 use aethalloc_base::bounds;
 use aethalloc_base::units::{PAGE, UNIT, UNITS_PER_REGION, units_for};
@@ -27,7 +28,6 @@ use aethalloc_sys::lock::Lock;
 use core::ptr::null_mut;
 
 static KEPT: Runs = Runs::new();
-static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// The lock of the kept runs.
 pub fn lock() -> &'static Lock {
@@ -36,7 +36,7 @@ pub fn lock() -> &'static Lock {
 
 /// Bytes of live objects of this kind.
 pub fn live_bytes() -> usize {
-    BYTES.load(Relaxed)
+    FENCED.load(Relaxed)
 }
 
 /// Units of the run of an object of `pages` pages.
@@ -94,7 +94,7 @@ impl Objects for Fenced {
             unsafe { p.write_bytes(0, bytes) };
         }
         entry::store(first, Kind::Fenced { pages });
-        BYTES.fetch_add(bytes, Relaxed);
+        FENCED.fetch_add(bytes, Relaxed);
         count(&COUNTS.guarded);
         space::narrow(p, bytes)
     }
@@ -107,7 +107,7 @@ impl Objects for Fenced {
         if !entry::take_fenced(first, pages) {
             violation::used_after_free(Verb::Free, p, 0);
         }
-        BYTES.fetch_sub(pages * PAGE, Relaxed);
+        FENCED.fetch_sub(pages * PAGE, Relaxed);
         let units = run_units(pages);
         while let Some((first, units)) = KEPT.longest_beyond(units) {
             release(first, units);
