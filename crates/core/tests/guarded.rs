@@ -3,8 +3,10 @@
 mod common;
 
 use aethalloc_base::units::UNIT;
+use aethalloc_core::space::entry::{self, Kind};
 use aethalloc_core::{front, guard, pages, space};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::channel;
 
 const ROLE: &str = "AETHALLOC_TEST_GUARDED";
 
@@ -69,5 +71,46 @@ fn an_object_of_whole_regions_lies_where_the_last_one_did() {
             no_sample();
             assert_eq!(again, first, "{size}");
         }
+    }
+}
+
+/// What constructors of other libraries made hot before the mode began gives no blocks without guards afterwards, in whatever thread:
+/// none waits in a bin, where a reservation of such a class is one block.
+#[test]
+fn a_class_that_was_hot_before_the_mode_gives_no_blocks() {
+    if !common::is_process_of("a_class_that_was_hot_before_the_mode_gives_no_blocks") {
+        return;
+    }
+    const SIZE: usize = 40 << 10;
+    const COUNT: usize = 32;
+    let is_block = |p: &usize| {
+        let unit = space::unit_of(*p).expect("an object of the heap");
+        matches!(entry::load(unit), Kind::Slab { .. })
+    };
+    let blocks = |objects: &[usize]| objects.iter().filter(|p| is_block(p)).count();
+    let (begun, begins) = channel::<()>();
+    let (start, starts) = channel::<()>();
+    let other = std::thread::spawn(move || {
+        let before = common::take(COUNT, SIZE);
+        begun.send(()).expect("the test listens");
+        starts.recv().expect("the test says when");
+        let after = common::take(COUNT, SIZE);
+        (before, after)
+    });
+    begins.recv().expect("the other thread begins");
+    let before = common::take(COUNT, SIZE);
+    assert_eq!(blocks(&before), COUNT);
+    common::start_with("safety:guard,support:off");
+    assert!(guard::is_sampling());
+    start.send(()).expect("the other thread waits");
+    let after = common::take(COUNT, SIZE);
+    let (others_before, others_after) = other.join().expect("the other thread ends");
+    assert_eq!(blocks(&others_before), COUNT);
+    if guard::pages::size() > 0 {
+        assert_eq!(blocks(&after), 0);
+        assert_eq!(blocks(&others_after), 0);
+    }
+    for objects in [before, after, others_before, others_after] {
+        common::give_back(objects);
     }
 }

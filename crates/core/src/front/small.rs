@@ -41,8 +41,8 @@ fn refill(t: Tls, size: usize) -> Option<*mut u8> {
     }
     // SAFETY: a live thread's cache is its own.
     let cache = unsafe { &mut *t.cache() };
-    // `safety:guard` leaves all blocks but samples as they are.
-    if !guard::is_off() && (!guard::is_sampling() || cache.is_sample_near()) {
+    // `safety:guard` leaves all blocks but samples as they are; what is larger got blocks before the mode began.
+    if !guard::is_off() && (!guard::is_sampling() || size > BLOCK_MAX || cache.is_sample_near()) {
         return None;
     }
     let place = cache.bins.load(Relaxed);
