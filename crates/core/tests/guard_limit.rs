@@ -13,7 +13,7 @@ fn keep_and_limit() -> usize {
     config::set(Key::limit, 0);
     front::purge();
     let used = pages::used_units();
-    // Of each length as many as are kept of one (`EACH` in `runs.rs`).
+    // Of each length some that find a place (64 do: `EACH` in `runs.rs`).
     let objects: Vec<_> = [2, 3, 4, 5]
         .iter()
         .flat_map(|units| common::take(16, units * UNIT - 10_000))

@@ -329,17 +329,17 @@ fn kept_runs_go_back_before_a_slab_is_refused() {
     if guard::pages::means() != guard::pages::Means::Install {
         return; // no run is kept
     }
-    // Of each length as many as are kept of one (`EACH` in `runs.rs`), and more than stay in the quarantine (`KEPT` in `ended.rs`).
-    const EACH: usize = 16;
+    // Of each length some that are all kept (up to 64 are: `EACH` in `runs.rs`), and as many as stay in the quarantine (`KEPT` in `ended.rs`).
+    const OF_LENGTH: usize = 16;
     const QUARANTINE: usize = 256;
     let objects = |size: usize, n: usize| (0..n).map(|_| front::allocate(size)).collect::<Vec<_>>();
-    let of_lengths = [2, 3, 4].map(|units| objects(units * UNIT - 10_000, EACH));
+    let of_lengths = [2, 3, 4].map(|units| objects(units * UNIT - 10_000, OF_LENGTH));
     let later = objects(100_000, QUARANTINE);
     for p in of_lengths.into_iter().flatten().chain(later) {
         // SAFETY: allocated above, freed once.
         unsafe { front::deallocate(p) };
     }
-    let kept = pages::limit_units().min(EACH * (2 + 3 + 4));
+    let kept = pages::limit_units().min(OF_LENGTH * (2 + 3 + 4));
     limit_what_is_used();
     let mut held = Vec::new();
     loop {

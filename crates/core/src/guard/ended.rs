@@ -116,6 +116,12 @@ pub(super) fn give_guarded(first: usize, units: usize) {
     }
 }
 
+/// Gives back what is kept beyond the bound.
+#[cold]
+pub fn trim() {
+    GUARDED.trim(give_guarded);
+}
+
 /// Gives the kept runs back to the page heap; whether there were some.
 #[cold]
 pub fn purge() -> bool {

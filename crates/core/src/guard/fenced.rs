@@ -5,7 +5,7 @@
 //! ```
 //! The guard is the run's last page and the object ends there, so that any object that needs n units fits a run of n units whose guard
 //! is in place already. Runs that were freed are kept for that, as many bytes as the bound on retained memory allows (beside what the page
-//! heap retains), of runs above 256 KiB a quarter of that; the longest go first, and a purge gives all back.
+//! heap retains), of runs above 256 KiB a quarter of that, or one run; the longest go first, and a purge gives all back.
 //!
 //! The object begins inside its first unit, whose page-map entry says how many pages it has: from that follows everything else.
 //!
@@ -138,6 +138,12 @@ fn release(first: usize, units: usize) {
             clean: false,
         });
     }
+}
+
+/// Gives back what is kept beyond the bound.
+#[cold]
+pub fn trim() {
+    KEPT.trim(release);
 }
 
 /// Gives the kept runs back to the page heap; whether there were some.

@@ -282,8 +282,10 @@ pub fn end() {
     }
 }
 
-/// Checks some of what nobody allocates or frees; whether there is more to be looked at. By the support thread only.
+/// Checks some of what nobody allocates or frees, and gives back what is kept beyond its bound; whether there is more to be looked at. By the support
+/// thread only.
 pub fn sweep_some() -> bool {
+    trim_runs();
     profile() == Profile::Hardened && hardened::sweep::some()
 }
 
@@ -350,6 +352,30 @@ pub fn purge_runs() -> bool {
     fenced::purge() | ended::purge()
 }
 
+/// What `take`, which found nothing, finds once the kept runs went back.
+#[cold]
+#[inline(never)]
+pub fn after_purge<T>(take: impl FnMut() -> Option<T>) -> Option<T> {
+    after(purge_runs, take)
+}
+
+/// Others may keep runs, or take what went back, meanwhile: a few turns, not as many as they please.
+fn after<T>(purge: impl Fn() -> bool, mut take: impl FnMut() -> Option<T>) -> Option<T> {
+    for _ in 0..TURNS {
+        if !purge() {
+            return None;
+        }
+        let taken = take();
+        if taken.is_some() {
+            return taken;
+        }
+    }
+    None
+}
+
+/// Turns of [`after_purge`] at most.
+const TURNS: usize = 3;
+
 /// A run of `units` units, if need be out of what is kept. The caller holds no lock.
 fn take_run(units: usize) -> Option<Run> {
     crate::pages::take(units).or_else(|| {
@@ -358,8 +384,15 @@ fn take_run(units: usize) -> Option<Run> {
     })
 }
 
+/// As many runs stay with their guards as the bound on retained memory allows now: the heap may have shrunk since they were freed.
+fn trim_runs() {
+    fenced::trim();
+    ended::trim();
+}
+
 /// The support thread ends: what is kept goes back but for what the bound on retained memory allows, since nobody would look for it.
 pub fn settle() {
+    trim_runs();
     hardened::kept::purge_to(crate::pages::limit_units());
 }
 
@@ -408,6 +441,20 @@ mod tests {
                 "{threads} threads: {found}, not about {expected}"
             );
         }
+    }
+
+    /// Who wants a block does not wait for ever where others keep what goes back.
+    #[test]
+    fn a_purge_is_tried_a_few_times() {
+        let mut turns = 0;
+        let mut nothing = || {
+            turns += 1;
+            (turns == 100).then_some(())
+        };
+        assert_eq!(after(|| false, &mut nothing), None);
+        assert_eq!(after(|| true, &mut nothing), None);
+        assert_eq!(turns, TURNS);
+        assert_eq!(after(|| true, || Some(7)), Some(7));
     }
 
     /// A large object counts as a thousandth of the rate.

@@ -1,7 +1,7 @@
 //! Runs that were freed and are kept with the guards that they have, by length: for [`fenced`](super::fenced) and [`sampled`](super::sampled).
 //!
-//! Each kind has a set of its own, because the guards lie differently. At most as many units as the bound on retained memory allows, and `EACH` runs
-//! of a length; a purge takes all out.
+//! Each kind has a set of its own, because the guards lie differently. At most as many units as the bound on retained memory allows, of long runs a
+//! quarter of that or one run, and `EACH` runs of a length; a purge takes all out.
 //!
 //! # Roles
 //! The lock guards everything here.
@@ -56,7 +56,7 @@ impl Runs {
     }
 
     /// Takes out the longest run that is kept, if one of `units` units more would be too many: of long ones, more than a quarter of all. For a long
-    /// one only long ones go.
+    /// one only long ones go; none where it finds no place among those of its length.
     #[cold]
     pub fn longest_beyond(&self, units: usize) -> Option<(usize, usize)> {
         let most = limit_units();
@@ -64,6 +64,9 @@ impl Runs {
         let longest = {
             let _held = self.lock.take();
             let kept = |n: &usize| self.counts.get(n - 1).map_or(0, |c| c.load(Relaxed)) as usize;
+            if units > 0 && kept(&units) >= EACH {
+                return None;
+            }
             let long = (SHORT + 1..=UNITS_PER_REGION)
                 .map(|n| n * kept(&n))
                 .sum::<usize>();
@@ -95,6 +98,16 @@ impl Runs {
         count.store(n + 1, Relaxed);
         self.units.fetch_add(units, Relaxed);
         true
+    }
+
+    /// Takes out the longest as long as there are too many: `release` gets their first units and lengths.
+    #[cold]
+    pub fn trim(&self, release: impl Fn(usize, usize)) {
+        while self.units.load(Relaxed) > limit_units()
+            && let Some((first, units)) = self.longest_beyond(0)
+        {
+            release(first, units);
+        }
     }
 
     /// Takes all out: `release` gets their first units and lengths. Whether there were some.
@@ -156,5 +169,22 @@ mod tests {
         assert_eq!(runs.pop(20), None, "the longest goes first");
         assert_eq!(keep(&runs, 5, 20), 1, "and finds no room");
         assert_eq!(runs.pop(1), Some(3000 + EACH - 1));
+    }
+
+    /// A run that finds no place among those of its length drives out no other.
+    #[test]
+    fn nothing_goes_for_a_run_that_cannot_stay() {
+        let runs = Runs::new();
+        for i in 0..EACH {
+            assert_eq!(keep(&runs, 1000 + i, 1), 0);
+        }
+        // The rest of the room.
+        let room = || limit_units() - runs.units.load(Relaxed);
+        while room() > 0 {
+            let units = if room() < 8 { room() } else { 4 };
+            assert_eq!(keep(&runs, 5000, units), 0);
+        }
+        assert_eq!(keep(&runs, 7, 1), 1, "it has no place");
+        assert_eq!(room(), 0);
     }
 }

@@ -216,11 +216,10 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
                 return null_mut();
             };
             let used_up = used_up.take();
-            let Some(slab) = central::acquire(c, cache.id, cache.serial, looks, used_up) else {
-                // Memory is out, but for what is kept for objects with guards.
-                if guard::purge_runs() {
-                    continue;
-                }
+            let acquire = |used_up| central::acquire(c, cache.id, cache.serial, looks, used_up);
+            // Memory may be out but for what is kept for objects with guards.
+            let Some(slab) = acquire(used_up).or_else(|| guard::after_purge(|| acquire(None)))
+            else {
                 return null_mut();
             };
             bins.bin(c).slab = slab.reference();

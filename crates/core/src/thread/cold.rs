@@ -64,12 +64,8 @@ pub fn alloc_several(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
 
 /// As [`central::take_common`]; before memory is out, what is kept for objects with guards goes back.
 fn take_common(c: Class, serial: u32, lines: usize) -> Option<Taken> {
-    loop {
-        let taken = central::take_common(c, serial, lines);
-        if taken.is_some() || !guard::purge_runs() {
-            return taken;
-        }
-    }
+    let take = || central::take_common(c, serial, lines);
+    take().or_else(|| guard::after_purge(take))
 }
 
 /// The class that serves a cold request of class `c`. Above 128 B the rest of a line group costs a thread with a few
