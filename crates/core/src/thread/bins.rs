@@ -215,11 +215,7 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
             let Some(looks) = bins.looks.get(c) else {
                 return null_mut();
             };
-            let used_up = used_up.take();
-            let acquire = |used_up| central::acquire(c, cache.id, cache.serial, looks, used_up);
-            // Memory may be out but for what is kept for objects with guards.
-            let Some(slab) = acquire(used_up).or_else(|| guard::after_purge(|| acquire(None)))
-            else {
+            let Some(slab) = acquire(c, cache.id, cache.serial, looks, used_up.take()) else {
                 return null_mut();
             };
             bins.bin(c).slab = slab.reference();
@@ -268,6 +264,20 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
         bins.bin(c).slab = 0;
         used_up = Some(slab);
     }
+}
+
+/// As [`central::acquire`]; memory may be out but for what is kept for objects with guards. Not inlined, for the registers of [`refill`].
+#[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
+fn acquire(
+    c: Class,
+    id: u32,
+    serial: u32,
+    looks: &AtomicU8,
+    used_up: Option<&'static Slab>,
+) -> Option<&'static Slab> {
+    central::acquire(c, id, serial, looks, used_up)
+        .or_else(|| guard::after_purge(|| central::acquire(c, id, serial, looks, None)))
 }
 
 /// The lowest block of a bin that is not empty.
