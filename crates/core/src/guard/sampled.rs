@@ -6,7 +6,7 @@
 //! ```
 //! The object ends as close before the guard as its alignment allows. An access behind it faults at once; bytes between
 //! it and the page's ends carry a pattern that the free checks. After the free the whole run faults, until so many more
-//! samples were freed ([`ended`]).
+//! samples were freed (`ended`).
 //!
 //! What is known of one is its [`Record`].
 //!
