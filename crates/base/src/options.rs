@@ -57,7 +57,7 @@ options! {
     cache: Switch = 1, 0, 1, "reservations of blocks by threads; off: every malloc takes a lock";
     remap: Switch = 1, 0, 1, "move the pages of large objects in realloc instead of copying (mremap)";
     huge_pages: Choice(&["auto", "system", "always", "never"]) = 0, 0, 3, "transparent huge pages; auto: as the system is set, and asked for where much memory is in use, but not where it is given back in part";
-    huge_page_us: Count = 1000, 0, 1000000, "huge_pages:auto: microseconds of CPU that a huge page may take to come; after a slower one the next regions of slabs are not asked for; 0: however long";
+    huge_page_us: Count = 1000, 0, 1000000, "huge_pages:auto: microseconds of CPU that a huge page may take to come; after a slower one the next ones are not asked for; 0: however long";
     ahead: Switch = 1, 0, 1, "have several pages of a slab backed by one system call, when its first blocks are about to be used";
     page_size: Size = 0, 0, 64 << 10, "least size of the system's pages to assume, for tests; 0: what the system says";
     safety: Choice(&crate::safety::PROFILES) = 0, 0, crate::safety::PROFILES.len() - 1, "what stands against misuse beyond the default checks";

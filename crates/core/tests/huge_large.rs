@@ -4,7 +4,8 @@
 
 mod common;
 
-use aethalloc_core::front;
+use aethalloc_base::options::Key;
+use aethalloc_core::{config, front};
 
 const MIB: usize = 1 << 20;
 
@@ -40,6 +41,7 @@ fn brought(size: usize) -> usize {
 
 #[test]
 fn large_objects_that_get_full_are_asked_for() {
+    config::set(Key::huge_page_us, 0); // however long they take
     let system = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
     let asked = system.unwrap_or_default().contains("[madvise]") && !common::emulated();
     if !asked {

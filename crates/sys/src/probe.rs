@@ -11,17 +11,28 @@ fn asked(r: Result<usize, i32>) -> Asked {
     }
 }
 
-/// Whether the kernel has guard regions.
+/// Whether the kernel has guard regions, and contents are gone when a guard comes off: an emulator of user programs may say yes to any advice and do
+/// nothing.
 pub fn guard_install() -> Asked {
     const LEN: usize = 64 << 10;
+    const EINVAL: i32 = 22;
     match memory::map(LEN, Access::Write) {
         Ok(at) => {
             let at = at.as_ptr();
             // SAFETY: a mapping that only this function knows.
             unsafe {
-                let r = memory::install_guard(at, LEN).map(|()| 0);
+                at.write_volatile(1);
+                let r = memory::install_guard(at, LEN).and_then(|()| memory::remove_guard(at, LEN));
+                // As a kernel that does not know the advice would answer.
+                let did = r.and_then(|()| {
+                    if at.read_volatile() == 0 {
+                        Ok(0)
+                    } else {
+                        Err(EINVAL)
+                    }
+                });
                 memory::unmap(at, LEN);
-                asked(r)
+                asked(did)
             }
         }
         Err(e) => Asked::Refused(e),

@@ -259,6 +259,10 @@ mod tests {
     /// Every word to the last before memory that cannot be read, more candidates than are asked for at a time.
     #[test]
     fn a_stack_is_read_to_its_end() {
+        let mut byte = [0; 1];
+        if memory::peek((&raw const byte).addr(), &mut byte) == 0 {
+            return; // an emulator, or a filter of system calls: no traces
+        }
         start();
         let here = traced();
         record(&here);

@@ -276,7 +276,24 @@ pub fn large_begins(run: &Run, bytes: usize) {
     if full.is_multiple_of(TRIAL) {
         return;
     }
-    ask(whole_regions(run.first, bytes), MOST_ROWS);
+    let mut regions = whole_regions(run.first, bytes);
+    regions.start = regions.start.max(NEXT.load(Relaxed));
+    if regions.is_empty() || !asks() {
+        return;
+    }
+    // The first alone, to see how quickly it comes; what was used before has pages.
+    if run.clean {
+        let first = regions.start;
+        regions.start += 1;
+        let quick = pace::is_turn() && ask(first..first + 1, MOST_ROWS) && {
+            // SAFETY: the caller's run, all of this region, and nobody touched it: it is zero.
+            unsafe { pace::try_first(space::address_of(first * UNITS_PER_REGION)) }
+        };
+        if !quick {
+            return;
+        }
+    }
+    ask(regions, MOST_ROWS);
 }
 
 /// A large object of `bytes` bytes at unit `first` is about to end: did the program use all of it?

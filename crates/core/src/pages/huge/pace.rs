@@ -2,8 +2,8 @@
 //!
 //! One saves 511 page faults of 1 to 3 us. But a virtual machine may have given its free memory back to the host, large pieces first: then the
 //! first touch of a huge page takes 2 to 5 ms, while pages of 4 KiB come from pieces that are still there (decision 0017). So the thread that asks
-//! for one for a slab touches it at once and looks how long that took. After a slow one the next [`FEW`] regions get none, after another one twice as
-//! many, up to [`MANY`].
+//! for one for a slab, or for the first of a large object, touches it at once and looks how long that took. After a slow one neither the rest of the object nor the
+//! next [`FEW`] slabs' regions or objects get any, after another one twice as many, up to [`MANY`].
 //!
 //! CPU time of the thread is what is looked at, since others may run meanwhile. Cost: two system calls a region, 0.4 us.
 
@@ -12,17 +12,17 @@ use crate::sync::{AtomicUsize, Ordering::*};
 use aethalloc_base::options::Key;
 use aethalloc_sys::thread;
 
-/// Regions that get none after the first slow huge page.
+/// Regions of slabs, or large objects, that get none after the first slow huge page.
 const FEW: usize = 16;
 /// And at most.
 const MANY: usize = 1024;
 
-/// Regions that still get none.
+/// So many still get none.
 static PASSED_BY: AtomicUsize = AtomicUsize::new(0);
 /// How many do after the next slow one.
 static NEXT: AtomicUsize = AtomicUsize::new(FEW);
 
-/// The region that begins may be asked for.
+/// The region, or the object, that begins may be asked for.
 pub fn is_turn() -> bool {
     // ORDERING: Relaxed everywhere: two threads at once pass by one region less, or one more.
     let left = PASSED_BY.load(Relaxed);
@@ -32,14 +32,14 @@ pub fn is_turn() -> bool {
     left == 0 || config::get(Key::huge_page_us) == 0
 }
 
-/// Touches the huge page that was asked for at `at`, and remembers whether it was slow.
+/// Touches the huge page that was asked for at `at`, and remembers whether it was slow. True: it was not.
 ///
 /// # Safety
 /// The byte at `at` is the caller's, and zero.
-pub unsafe fn try_first(at: *mut u8) {
+pub unsafe fn try_first(at: *mut u8) -> bool {
     let slow = config::get(Key::huge_page_us) as u64 * 1000;
     if slow == 0 {
-        return;
+        return true;
     }
     let before = thread::cpu_ns();
     // SAFETY: the caller's promise. A store: a load would bring the page of zeroes that all share.
@@ -52,4 +52,5 @@ pub unsafe fn try_first(at: *mut u8) {
     } else if next != FEW {
         NEXT.store(FEW, Relaxed);
     }
+    took <= slow
 }
