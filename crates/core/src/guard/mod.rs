@@ -283,8 +283,14 @@ pub fn end() {
 }
 
 /// Checks some of what nobody allocates or frees, and gives back what is kept beyond its bound; whether there is more to be looked at. By the support
-/// thread only.
+/// thread only, in every round: without a mode it comes to no cold code.
+#[inline]
 pub fn sweep_some() -> bool {
+    !is_off() && sweep()
+}
+
+#[cold]
+fn sweep() -> bool {
     trim_runs();
     profile() == Profile::Hardened && hardened::sweep::some()
 }
@@ -340,8 +346,16 @@ pub fn figures() -> (usize, u64, u64) {
     )
 }
 
-/// Gives back what is kept for objects to come.
+/// Gives back what is kept for objects to come; nothing is without a mode.
+#[inline]
 pub fn purge() {
+    if !is_off() {
+        purge_all();
+    }
+}
+
+#[cold]
+fn purge_all() {
     purge_runs();
     hardened::kept::purge();
 }
@@ -390,8 +404,17 @@ fn trim_runs() {
     ended::trim();
 }
 
-/// The support thread ends: what is kept goes back but for what the bound on retained memory allows, since nobody would look for it.
+/// The support thread ends: what is kept goes back but for what the bound on retained memory allows, since nobody would look for it. As
+/// [`sweep_some`], no cold code without a mode.
+#[inline]
 pub fn settle() {
+    if !is_off() {
+        settle_kept();
+    }
+}
+
+#[cold]
+fn settle_kept() {
     trim_runs();
     hardened::kept::purge_to(crate::pages::limit_units());
 }
