@@ -56,7 +56,7 @@ pub fn set_apart() {
         return;
     }
     // What lies behind the functions, the table for calls to other libraries, is used at once: its page stays out.
-    const TABLE: usize = 256;
+    const TABLE: usize = 64;
     let end = end.addr().saturating_sub(TABLE) & !(PAGE - 1);
     // A linker that orders them otherwise gets the first part only.
     let middle = if (cold.addr()..end).contains(&later.addr()) {

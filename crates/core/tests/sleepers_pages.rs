@@ -31,7 +31,7 @@ fn backed(size: usize) -> usize {
             continue;
         };
         if class::size(class) == size {
-            let units = shape(class).units;
+            let units = shape(class).units();
             let clean = Slab::of_entry(class, 0, state).clean.iter().take(units);
             let clean: u32 = clean.map(|c| c.load(Relaxed).count_ones()).sum();
             n += units * UNIT / PAGE - clean as usize;

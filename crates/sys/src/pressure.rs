@@ -101,6 +101,7 @@ impl Source {
     }
 
     /// Finds the group with the tightest limit, from `group` up.
+    #[unsafe(link_section = ".text.unknown.later")]
     fn limited(&mut self, root: &[u8], names: &Names, group: &[u8]) {
         let mut at = trimmed(group);
         let mut tightest: Option<(u64, usize)> = None;

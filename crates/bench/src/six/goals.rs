@@ -69,7 +69,8 @@ pub fn tiny(bench: &Bench) -> Result<Vec<Row>, Failure> {
         })
         .collect();
     let sizes: Vec<Result<f64, String>> = bench
-        .interleave(&Program::new(&path, ["rss"]), 5)?
+        // What a fault in a file maps along depends on where the loader put it, up to 100 KiB either way.
+        .interleave(&Program::new(&path, ["rss"]), 41)?
         .into_iter()
         .map(|runs| {
             Ok(median(&parse_all(&runs?)?, |v| {

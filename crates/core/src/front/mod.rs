@@ -63,6 +63,7 @@ pub fn allocate_aligned(align: usize, size: usize) -> *mut u8 {
 
 /// As [`allocate_aligned`], of large objects and of those that a safety mode serves.
 #[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
 fn allocate_aligned_slow(align: usize, size: usize) -> *mut u8 {
     if align <= GRANULE {
         return allocate(size);
@@ -87,6 +88,7 @@ fn allocate_aligned_slow(align: usize, size: usize) -> *mut u8 {
 
 /// A large object of `size` bytes at a multiple of `align` (a power of two), all zero if `zeroed`; null
 /// when memory is out.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn allocate_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let Some(_inside) = Inside::enter(me()) else {
         return spare::allocate(size, align, zeroed);
@@ -103,6 +105,7 @@ const FENCED_GROWTH: usize = 256 << 10;
 /// # Safety
 /// As there.
 #[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
 unsafe fn reallocate_slow(ptr: *mut u8, size: usize) -> *mut u8 {
     let p = ptr.addr();
     let old = match find(Verb::Realloc, p) {
@@ -171,6 +174,7 @@ unsafe fn reallocate_slow(ptr: *mut u8, size: usize) -> *mut u8 {
 ///
 /// # Safety
 /// Both are live objects of at least so many bytes, or `new` is null.
+#[unsafe(link_section = ".text.unknown.later")]
 unsafe fn moved(old: *mut u8, new: *mut u8, bytes: usize) -> *mut u8 {
     if !new.is_null() {
         // SAFETY: the caller's promise; the old one ends here.
@@ -232,6 +236,7 @@ enum Found {
 }
 
 /// What `p`, given to `verb`, is; ends the process if it can be nothing.
+#[unsafe(link_section = ".text.unknown.later")]
 fn find(verb: Verb, p: usize) -> Found {
     match lookup(guard::bare(p)) {
         None => spare::usable_size(verb, p).map_or(Found::Foreign, Found::Spare),
@@ -241,7 +246,7 @@ fn find(verb: Verb, p: usize) -> Found {
                 class, part, state, ..
             },
         )) => {
-            let size = shape(class).size;
+            let size = shape(class).size();
             let Some((slab, i)) = block_of(class, part, state, p) else {
                 violation::interior(verb, p, size)
             };
@@ -269,6 +274,7 @@ fn find(verb: Verb, p: usize) -> Found {
 }
 
 /// The size that a request of `size` bytes at `align` really gets (`nallocx`); 0 if it cannot be served.
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn good_size(size: usize, align: usize) -> usize {
     if guard::is_hardened() && align <= UNIT && guard::sampled::serves(size) {
         return if guard::is_tagging_pointers() && size <= BLOCK_MAX {
@@ -295,6 +301,7 @@ pub fn good_size(size: usize, align: usize) -> usize {
 
 /// Gives back to the system, now, all memory that no object needs: what the calling thread holds, empty slabs, empty pages
 /// of slabs and free runs. Returns the bytes given back.
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn purge() -> usize {
     if !crate::space::ready() {
         return 0;

@@ -158,6 +158,7 @@ pub extern "C" fn deallocate_slow(ptr: *mut u8) {
 
 /// As [`deallocate_slow`], whatever the safety mode.
 #[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn deallocate_long(ptr: *mut u8) {
     if ptr.is_null() {
         return;
@@ -175,7 +176,7 @@ pub fn deallocate_long(ptr: *mut u8) {
                 class, part, state, ..
             },
         )) => {
-            let size = shape(class).size;
+            let size = shape(class).size();
             let Some((slab, i)) = block_of(class, part, state, p) else {
                 violation::interior(Verb::Free, p, size);
             };
@@ -199,6 +200,7 @@ pub fn deallocate_long(ptr: *mut u8) {
 }
 
 /// Ends the object at `p`, which is no block of a plain slab; `size`: what the caller says it is.
+#[unsafe(link_section = ".text.unknown.later")]
 fn end_or_later(p: usize, size: Option<usize>) {
     let Some(_inside) = Inside::enter(cache::me()) else {
         return later::put(p);
@@ -212,6 +214,7 @@ pub fn end_object(p: usize) {
     end(p, None);
 }
 
+#[unsafe(link_section = ".text.unknown.later")]
 fn end(p: usize, size: Option<usize>) {
     match lookup(bare(p)) {
         Some((unit, Kind::Large { pages, guarded })) if p.is_multiple_of(UNIT) => {

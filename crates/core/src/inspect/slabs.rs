@@ -37,19 +37,19 @@ pub fn unit(c: Class, slab: &Slab, u: usize, part: usize) -> Result<(usize, usiz
     }
     let clean = slab.clean.get(part).map_or(0, |w| w.load(Relaxed));
     let (mut out, mut reserved) = (0, 0);
-    for i in 0..s.row {
+    for i in 0..s.row() {
         match slab.state(c, part, i).load(Relaxed) {
             OUT => {
-                holds("slab: tails are reserved", u, i < s.per_unit)?;
-                let pages = i * s.size / PAGE..=((i + 1) * s.size - 1) / PAGE;
+                holds("slab: tails are reserved", u, i < s.per_unit())?;
+                let pages = i * s.size() / PAGE..=((i + 1) * s.size() - 1) / PAGE;
                 for page in pages {
                     let rule = "slab: no object lies in a page that holds nothing";
                     holds(rule, u, clean >> page & 1 == 0)?;
                 }
                 out += 1;
             }
-            FREE => holds("slab: tails are reserved", u, i < s.per_unit)?,
-            RESERVED => reserved += (i < s.per_unit) as usize,
+            FREE => holds("slab: tails are reserved", u, i < s.per_unit())?,
+            RESERVED => reserved += (i < s.per_unit()) as usize,
             other => equal("slab: a state", u, other as usize, OUT as usize)?,
         }
     }
@@ -96,9 +96,9 @@ pub fn each_out(f: &mut dyn FnMut(Class, usize)) {
         };
         let (slab, s) = (Slab::of_entry(c, part, state), shape(c));
         let at = space::address_of(u).addr();
-        for i in 0..s.per_unit {
+        for i in 0..s.per_unit() {
             if slab.state(c, part, i).load(Relaxed) == OUT {
-                f(c, at + i * s.size);
+                f(c, at + i * s.size());
             }
         }
     }

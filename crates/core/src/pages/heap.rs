@@ -261,6 +261,7 @@ impl Heap {
     }
 
     /// Gives units back. Their regions go to the head of the dirty list if the units are dirty.
+    #[unsafe(link_section = ".text.unknown.later")]
     pub fn give(&mut self, first: usize, units: usize, dirty: bool) {
         if dirty {
             // Before the bits, so that the count is never short of them.
@@ -278,6 +279,7 @@ impl Heap {
     }
 
     /// Takes exactly units `first..first + units` if all are free; whether none was dirty.
+    #[unsafe(link_section = ".text.unknown.later")]
     pub fn take_at(&mut self, first: usize, units: usize) -> Option<bool> {
         let top = TOP.load(Relaxed);
         let free = |(r, bits): (usize, u32)| {

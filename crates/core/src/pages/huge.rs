@@ -131,6 +131,7 @@ fn asks() -> bool {
 
 /// Asks for huge pages for `regions`, which nobody uses yet: one call for each row of them that has not been asked for, as long as there are less than
 /// `most_rows`. True if any was.
+#[unsafe(link_section = ".text.unknown.later")]
 fn ask(regions: Range<usize>, most_rows: usize) -> bool {
     if !asks() {
         return false;
@@ -218,6 +219,7 @@ fn forbid(r: usize) -> bool {
 }
 
 /// The kernel made new mappings for `run`, which are as the system is set: it is told again.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn renewed(run: &Run) {
     let end = run.first + run.units;
     let mut at = run.first;
@@ -264,6 +266,7 @@ const GROWTH: usize = 8;
 const SAMPLES: usize = 8;
 
 /// A large object of `bytes` bytes is about to have `run`: huge pages, if such objects get full.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn large_begins(run: &Run, bytes: usize) {
     // ORDERING: Relaxed everywhere: figures for a policy.
     let full = DENSE.full.load(Relaxed);
@@ -297,6 +300,7 @@ pub fn large_begins(run: &Run, bytes: usize) {
 }
 
 /// A large object of `bytes` bytes at unit `first` is about to end: did the program use all of it?
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn large_ends(first: usize, bytes: usize) {
     let Some(r) = whole_regions(first, bytes).next() else {
         return;
@@ -358,6 +362,7 @@ fn expected(r: usize) -> Option<bool> {
 }
 
 /// Pages of these units are about to be given back: of regions that keep others, the huge page goes first.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn loosen(first: usize, units: usize) {
     let (head, last) = (
         first / UNITS_PER_REGION,

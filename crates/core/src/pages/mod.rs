@@ -108,6 +108,7 @@ fn count_used(units: usize) -> bool {
 }
 
 /// Gives a run back; its pages stay until the bound on retained memory needs them.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn give(run: Run) {
     USED.fetch_sub(run.units, Relaxed);
     let mut run = run;
@@ -244,6 +245,7 @@ pub struct PageStats {
 }
 
 /// A snapshot.
+#[unsafe(link_section = ".text.unlikely.apart")]
 pub fn stats() -> PageStats {
     let committed = with(|h| h.committed_units());
     PageStats {

@@ -271,6 +271,7 @@ unsafe fn purge_chunk(h: *mut Head) -> usize {
 ///
 /// # Safety
 /// `p` came from [`take`] of pool `i` and nobody uses it any more (stale reads see anything, never a fault).
+#[unsafe(link_section = ".text.unknown.later")]
 pub unsafe fn give(i: usize, p: *mut u8) {
     let _held = meta::lock().take();
     // SAFETY: under the lock; a founding place has room for a link; any other place's chunk is found by its alignment.

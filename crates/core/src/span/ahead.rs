@@ -54,7 +54,7 @@ pub fn back(c: Class, slab: &Slab, g: usize, fresh: u16) {
     if slab.whole.load(Relaxed) != 0 {
         return; // the first touch brings all of them
     }
-    let part = if shape(c).units > 1 { g } else { 0 };
+    let part = if shape(c).units() > 1 { g } else { 0 };
     let Some(clean) = slab.clean.get(part) else {
         return;
     };

@@ -10,6 +10,7 @@ pub mod live;
 pub mod owners;
 pub mod purge;
 pub mod reclaim;
+mod shape;
 pub mod slab;
 mod states;
 pub mod waiting;

@@ -118,11 +118,11 @@ fn of_slab(c: Class, slab: &'static Slab, held_group: Option<usize>) -> usize {
     });
     let was_whole = slab.whole.load(Relaxed) != 0;
     let mut bytes = 0;
-    for part in 0..s.units {
-        let groups = if s.units > 1 {
+    for part in 0..s.units() {
+        let groups = if s.units() > 1 {
             part..part + 1
         } else {
-            0..s.groups
+            0..s.groups()
         };
         // Pages that hold nothing but free blocks, and something of those at all.
         let mut used = 0u32;
@@ -131,12 +131,12 @@ fn of_slab(c: Class, slab: &'static Slab, held_group: Option<usize>) -> usize {
             if held_group == Some(g) {
                 kept |= kept_by_holder;
             }
-            let at = if s.units > 1 { 0 } else { s.group_offset(g) };
+            let at = if s.units() > 1 { 0 } else { s.group_offset(g) };
             while kept != 0 {
                 // A run of kept blocks at a time.
                 let i = kept.trailing_zeros() as usize;
                 let n = (!(kept >> i)).trailing_zeros() as usize;
-                let (first, last) = (at + i * s.size, at + (i + n) * s.size - 1);
+                let (first, last) = (at + i * s.size(), at + (i + n) * s.size() - 1);
                 used |= (2u32 << (last / PAGE)) - (1 << (first / PAGE));
                 kept = if i + n >= 64 {
                     0

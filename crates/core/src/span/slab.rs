@@ -18,11 +18,10 @@
 //! holder or under the slab's lock while nobody holds the slab. So plain stores do, and neighbours never interfere.
 
 use super::claim::Claim;
-use super::states;
+pub use super::shape::{Shape, shape};
 use crate::space::{self, meta};
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, Class};
-use aethalloc_base::units::UNIT;
 
 /// State byte: an object lives in the block.
 pub const OUT: u8 = 0;
@@ -101,118 +100,6 @@ pub static POOLS: [u8; class::COUNT] = {
     t
 };
 
-/// Facts of a class that slab code needs.
-#[derive(Clone, Copy)]
-pub struct Shape {
-    /// Block size.
-    pub size: usize,
-    /// Blocks a slab.
-    pub blocks: usize,
-    /// Units a slab.
-    pub units: usize,
-    /// Blocks a unit.
-    pub per_unit: usize,
-    /// State bytes a unit.
-    pub row: usize,
-    /// Groups a slab.
-    pub groups: usize,
-    /// Blocks a line group (1, 2 or 4).
-    pub line: usize,
-    /// Free blocks that make a group worth a reservation.
-    pub worth: usize,
-    /// See [`class::RECIPROCALS`].
-    pub reciprocal: u32,
-}
-
-static SHAPES: [Shape; class::COUNT] = {
-    let mut t = [Shape {
-        size: 0,
-        blocks: 0,
-        units: 0,
-        per_unit: 0,
-        row: 0,
-        groups: 0,
-        line: 1,
-        worth: 1,
-        reciprocal: 0,
-    }; class::COUNT];
-    let mut c = 1;
-    while c < class::COUNT {
-        let per_unit = class::per_unit(c);
-        t[c] = Shape {
-            size: class::size(c),
-            blocks: class::blocks(c),
-            units: class::units(c),
-            per_unit,
-            row: class::row(c),
-            groups: class::groups(c),
-            line: class::group(c),
-            worth: aethalloc_base::policy::worth(
-                if per_unit < 64 { per_unit } else { 64 },
-                class::size(c),
-            ),
-            reciprocal: class::RECIPROCALS[c],
-        };
-        c += 1;
-    }
-    t
-};
-
-/// The shape of class `c` (a real class).
-#[inline]
-pub fn shape(c: Class) -> &'static Shape {
-    debug_assert!(c < class::COUNT);
-    // SAFETY: classes come from the tables of `base::class` or from page-map entries made from them: below COUNT.
-    unsafe { SHAPES.get_unchecked(c) }
-}
-
-impl Shape {
-    /// Blocks of group `g`.
-    #[inline]
-    pub fn group_blocks(&self, g: usize) -> usize {
-        if self.units > 1 {
-            self.per_unit
-        } else {
-            (self.blocks - g * 64).min(64)
-        }
-    }
-    /// Offset of group `g`'s first block from the slab's start.
-    #[inline]
-    pub fn group_offset(&self, g: usize) -> usize {
-        if self.units > 1 {
-            g * UNIT
-        } else {
-            g * 64 * self.size
-        }
-    }
-    /// Offset of its state bytes from those of the slab.
-    #[inline]
-    fn group_states(&self, g: usize) -> usize {
-        if self.units > 1 { g * self.row } else { g * 64 }
-    }
-    /// Which blocks of the group whose state bytes begin at `at` are free. What follows the last block is RESERVED.
-    ///
-    /// # Safety
-    /// `at` is where the state bytes of a group of a slab of this shape begin.
-    #[inline(always)]
-    unsafe fn free_at(&self, at: *const u8) -> u64 {
-        // SAFETY: the descriptor is whole lines long and begins at one; a group's bytes begin at a line where there are
-        // 64 of them to read, and `row` of them lie inside it otherwise.
-        unsafe {
-            if self.units > 1 {
-                states::free_in_words(at, self.row / 8)
-            } else {
-                states::free_in_line(at)
-            }
-        }
-    }
-    /// Bits of all of its blocks.
-    #[inline]
-    pub fn group_mask(&self, g: usize) -> u64 {
-        u64::MAX >> (64 - self.group_blocks(g))
-    }
-}
-
 impl Slab {
     /// The slab whose descriptor is `r`.
     #[inline]
@@ -225,7 +112,7 @@ impl Slab {
     /// The slab of class `c` whose unit `part` has its state bytes at `state` (from the page map).
     #[inline]
     pub fn of_entry(c: Class, part: usize, state: usize) -> &'static Slab {
-        let p = meta::base().wrapping_add(state - HEADER - part * shape(c).row);
+        let p = meta::base().wrapping_add(state - HEADER - part * shape(c).row());
         // SAFETY: as in `at`; `state_offset` is the inverse.
         unsafe { &*p.cast::<Slab>() }
     }
@@ -244,7 +131,7 @@ impl Slab {
 
     /// Offset of the state bytes of unit `part` from the metadata's start: a multiple of 8.
     pub fn state_offset(&self, c: Class, part: usize) -> usize {
-        core::ptr::from_ref(self).addr() - meta::base().addr() + HEADER + part * shape(c).row
+        core::ptr::from_ref(self).addr() - meta::base().addr() + HEADER + part * shape(c).row()
     }
 
     /// Its state bytes.
@@ -258,7 +145,7 @@ impl Slab {
     /// State byte `i` of unit `part`.
     #[inline]
     pub fn state(&self, c: Class, part: usize, i: usize) -> &'static AtomicU8 {
-        let at = self.states().wrapping_add(part * shape(c).row + i);
+        let at = self.states().wrapping_add(part * shape(c).row() + i);
         // SAFETY: inside the descriptor (callers pass a block of the slab), mapped for ever, always accessed as an atomic.
         unsafe { &*at.cast::<AtomicU8>() }
     }
@@ -282,15 +169,15 @@ impl Slab {
     #[inline]
     pub fn next_worth(&self, c: Class, mut g: usize, single: bool) -> Option<(usize, u64, usize)> {
         let s = shape(c);
-        let stride = if s.units > 1 { s.row } else { 64 };
+        let stride = if s.units() > 1 { s.row() } else { 64 };
         let mut at = self.group_states(c, g);
-        while g < s.groups {
+        while g < s.groups() {
             // SAFETY: as in `free_mask`.
             let free = unsafe { s.free_at(at) };
             if free != 0 {
-                let free = eligible(free, s.line, single);
+                let free = eligible(free, s.line(), single);
                 let n = free.count_ones() as usize;
-                if n >= s.worth {
+                if n >= s.worth() {
                     return Some((g, free, n));
                 }
             }
@@ -305,6 +192,7 @@ impl Slab {
     /// are warm, instead of going through the whole slab. Else a few groups more are used from now on: the more, the more there were,
     /// so that a slab that fills up is looked through about ten times.
     #[inline(never)]
+    #[unsafe(link_section = ".text.unknown.later")]
     pub fn at_frontier(
         &self,
         c: Class,
@@ -314,10 +202,10 @@ impl Slab {
         let s = shape(c);
         let (mut all, mut first) = (0, None);
         for h in 0..g {
-            let free = eligible(self.free_mask(c, h), s.line, single);
+            let free = eligible(self.free_mask(c, h), s.line(), single);
             let n = free.count_ones() as usize;
             all += n;
-            if first.is_none() && n >= s.worth {
+            if first.is_none() && n >= s.worth() {
                 first = Some((h, free, n));
             }
         }
@@ -333,12 +221,12 @@ impl Slab {
     /// Every block is free.
     pub fn all_free(&self, c: Class) -> bool {
         let s = shape(c);
-        (0..s.groups).all(|g| self.free_mask(c, g) == s.group_mask(g))
+        (0..s.groups()).all(|g| self.free_mask(c, g) == s.group_mask(g))
     }
 
     /// Number of free blocks.
     pub fn free_count(&self, c: Class) -> usize {
-        (0..shape(c).groups)
+        (0..shape(c).groups())
             .map(|g| self.free_mask(c, g).count_ones() as usize)
             .sum()
     }
@@ -347,8 +235,8 @@ impl Slab {
     pub fn out_count(&self, c: Class) -> usize {
         let s = shape(c);
         let out =
-            |k: usize| (0..s.per_unit).filter(move |i| self.state(c, k, *i).load(Relaxed) == OUT);
-        (0..s.units).map(|k| out(k).count()).sum()
+            |k: usize| (0..s.per_unit()).filter(move |i| self.state(c, k, *i).load(Relaxed) == OUT);
+        (0..s.units()).map(|k| out(k).count()).sum()
     }
 
     /// Sets all states of a new slab: every block free, tails and padding reserved.
@@ -358,8 +246,8 @@ impl Slab {
         // SAFETY: the descriptor is new: its `descriptor_size` bytes are the caller's alone.
         unsafe {
             at.write_bytes(RESERVED, descriptor_size(c) - HEADER);
-            for k in 0..s.units {
-                at.add(k * s.row).write_bytes(FREE, s.per_unit);
+            for k in 0..s.units() {
+                at.add(k * s.row()).write_bytes(FREE, s.per_unit());
             }
         }
     }
@@ -368,7 +256,7 @@ impl Slab {
     #[inline]
     pub fn clean_pages(&self, c: Class, g: usize, bits: u64) -> u16 {
         let s = shape(c);
-        let part = if s.units > 1 { g } else { 0 };
+        let part = if s.units() > 1 { g } else { 0 };
         let Some(clean) = self.clean.get(part) else {
             return 0;
         };
@@ -376,9 +264,9 @@ impl Slab {
         if clean == 0 {
             return 0;
         }
-        let at = if s.units > 1 { 0 } else { s.group_offset(g) };
-        let first = at + bits.trailing_zeros() as usize * s.size;
-        let last = at + (64 - bits.leading_zeros() as usize) * s.size - 1;
+        let at = if s.units() > 1 { 0 } else { s.group_offset(g) };
+        let first = at + bits.trailing_zeros() as usize * s.size();
+        let last = at + (64 - bits.leading_zeros() as usize) * s.size() - 1;
         let (first, last) = (first / 4096, last / 4096);
         let pages = (2u32 << last) - (1u32 << first);
         clean & pages as u16
@@ -387,7 +275,7 @@ impl Slab {
     /// Notes that the blocks of `bits` of group `g`, whose clean pages are `fresh`, are about to be touched.
     #[inline]
     pub fn soil(&self, c: Class, g: usize, fresh: u16) {
-        let part = if shape(c).units > 1 { g } else { 0 };
+        let part = if shape(c).units() > 1 { g } else { 0 };
         if fresh != 0
             && let Some(clean) = self.clean.get(part)
         {

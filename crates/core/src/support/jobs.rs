@@ -148,6 +148,7 @@ impl Jobs {
     }
 
     /// The thread ends: the formula counts again.
+    #[unsafe(link_section = ".text.unknown.later")]
     pub fn finish(&mut self, s: &Shared) {
         s.allowed.store(0, Relaxed);
         // What a program with one thread left then does not free, nobody would look for.

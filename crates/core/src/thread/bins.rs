@@ -176,11 +176,11 @@ impl Bins {
 /// Most blocks of up to 2 KiB that a reservation may hold where their pages are there already, because the group was used before.
 #[inline]
 fn again(s: &Shape) -> usize {
-    if s.size > 2048 {
+    if s.size() > 2048 {
         return 0;
     }
     let bytes = crate::config::get(Key::batch_bytes) as u64;
-    let n = (bytes * s.reciprocal as u64) >> 32; // bytes / size, without dividing
+    let n = (bytes * s.reciprocal() as u64) >> 32; // bytes / size, without dividing
     (n as usize).min(crate::config::get(Key::batch_count))
 }
 
@@ -208,7 +208,7 @@ pub unsafe fn held_bytes(bins: *const Bins) -> usize {
 #[unsafe(link_section = ".text.unknown.later")]
 pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     let s = shape(c);
-    let want = bins.next_want(c, s.size);
+    let want = bins.next_want(c, s.size());
     let mut used_up = None;
     loop {
         if bins.bin(c).slab == 0 {
@@ -247,10 +247,10 @@ pub fn refill(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
             slab.cursor.store(g as u16, Relaxed);
             let fresh = slab.clean_pages(c, g, bits);
             slab.soil(c, g, fresh);
-            if fresh != 0 && ahead::is_worth(s.size) {
+            if fresh != 0 && ahead::is_worth(s.size()) {
                 ahead::back(c, slab, g, fresh);
             }
-            cache.count_taken(n as u64, (n * s.size) as isize);
+            cache.count_taken(n as u64, (n * s.size()) as isize);
             cache.count_reservation();
             let bin = bins.bin(c);
             // A signal handler finds the empty set in the thread's word while this goes on (`thread::inside`). One that
@@ -333,6 +333,7 @@ fn put_back(states: *mut u8, mut bits: u64) {
 
 /// The bins of the calling thread, made at the first call; `None` without memory, under `cache:off` and where a safety
 /// mode has to see every call.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn of(inside: &mut Inside, cache: &mut Cache) -> Option<&'static mut Bins> {
     let mut p = cache.bins.load(Relaxed);
     if p.is_null() {

@@ -44,21 +44,22 @@ pub fn alloc(cache: &mut Cache, c: Class) -> *mut u8 {
 /// As [`alloc`], for a thread that has bins: several blocks at a time, the more the oftener it used the class; they wait in the bin, RESERVED. The
 /// bin is empty, and the thread holds no slab of the class.
 #[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn alloc_several(cache: &mut Cache, bins: &mut Bins, c: Class) -> *mut u8 {
     let from = cold_class(c);
     if cache.stash.get(from).is_some_and(|stash| *stash & 15 != 0) {
         return alloc(cache, c);
     }
     let s = shape(from);
-    let want = policy::cold_reservation(s.size, cache.uses(c).max(expect::uses(c)));
-    let Some(taken) = take_common(from, cache.serial, want.div_ceil(s.line)) else {
+    let want = policy::cold_reservation(s.size(), cache.uses(c).max(expect::uses(c)));
+    let Some(taken) = take_common(from, cache.serial, want.div_ceil(s.line())) else {
         return null_mut();
     };
     let n = taken.bits.count_ones() as usize;
-    cache.count_taken(n as u64, (n * s.size) as isize);
+    cache.count_taken(n as u64, (n * s.size()) as isize);
     cache.count_reservation();
     cache.used(c, n - 1);
-    bins.put_common(c, s.size, &taken);
+    bins.put_common(c, s.size(), &taken);
     bins::take(bins.bin(c))
 }
 
@@ -117,6 +118,7 @@ fn hand_out(p: usize, c: Class) -> *mut u8 {
 }
 
 /// Puts the rest of the stashed group of class `c` back.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn unstash(cache: &mut Cache, c: Class) {
     while let Some(stash) = cache.stash.get_mut(c)
         && *stash & 15 != 0

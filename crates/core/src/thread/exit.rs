@@ -129,6 +129,7 @@ pub fn watch(cache: &mut Cache) -> bool {
     k >= 2 && unsafe { pthread_setspecific(k - 2, core::ptr::from_mut(cache).cast()) } == 0
 }
 
+#[unsafe(link_section = ".text.unknown.later")]
 unsafe extern "C" fn thread_exit(_cache: *mut c_void) {
     thread_ends(super::cache::me());
 }

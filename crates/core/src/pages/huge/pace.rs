@@ -36,6 +36,7 @@ pub fn is_turn() -> bool {
 ///
 /// # Safety
 /// The byte at `at` is the caller's, and zero.
+#[unsafe(link_section = ".text.unknown.later")]
 pub unsafe fn try_first(at: *mut u8) -> bool {
     let slow = config::get(Key::huge_page_us) as u64 * 1000;
     if slow == 0 {

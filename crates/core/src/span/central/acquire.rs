@@ -23,16 +23,17 @@ pub fn may_take_single(c: Class, slab: &Slab) -> bool {
 }
 
 /// A `part`-th of the slab may be handed out, and some group of it is worth a reservation.
+#[unsafe(link_section = ".text.unknown.later")]
 fn is_worth(c: Class, slab: &Slab, part: usize) -> bool {
     let single = may_take_single(c, slab);
     let s = shape(c);
     let (mut all, mut most) = (0, 0);
-    for g in 0..s.groups {
-        let n = eligible(slab.free_mask(c, g), s.line, single).count_ones() as usize;
+    for g in 0..s.groups() {
+        let n = eligible(slab.free_mask(c, g), s.line(), single).count_ones() as usize;
         all += n;
         most = most.max(n);
     }
-    all * part >= s.blocks && most >= s.worth
+    all * part >= s.blocks() && most >= s.worth()
 }
 
 /// Of the slabs that have rested longest, one that has become worth being held (its lock held), after at most `looks`. Those
@@ -163,6 +164,7 @@ fn of_nobody(c: Class, id: u32, serial: u32, part: usize) -> Option<&'static Sla
 }
 
 /// `id` holds a slab of nobody from now on (class's lock held), and owns it if it may; then it is on no list.
+#[unsafe(link_section = ".text.unknown.later")]
 fn take_over(c: Class, slab: &'static Slab, id: u32, mut own: bool) -> &'static Slab {
     own |= slab.all_free(c);
     hold(c, slab, id);
@@ -179,7 +181,7 @@ fn take_over(c: Class, slab: &'static Slab, id: u32, mut own: bool) -> &'static 
 /// memory. The caller holds no lock.
 pub(super) fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> {
     let s = shape(c);
-    let run = crate::span::reclaim::take(s.units, || ())?;
+    let run = crate::span::reclaim::take(s.units(), || ())?;
     let pool = *POOLS.get(c)? as usize;
     let Some((place, _)) = pool::take(pool) else {
         pages::give(run);
@@ -195,7 +197,7 @@ pub(super) fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> 
     for clean in &slab.clean {
         clean.store(if run.clean { u16::MAX } else { 0 }, Relaxed);
     }
-    if run.clean && policy::fills_units(s.size) {
+    if run.clean && policy::fills_units(s.size()) {
         pages::huge::slab_begins(&run);
     }
     let whole = pages::huge::is_whole(run.first);
@@ -209,7 +211,7 @@ pub(super) fn fresh(c: Class, owner: u32, holder: u32) -> Option<&'static Slab> 
     slab.owner.store(owner, Release);
     slab.claim.begin(c, holder);
     rest(c, slab, true);
-    for part in 0..s.units {
+    for part in 0..s.units() {
         entry::store(
             run.first + part,
             Kind::Slab {

@@ -81,17 +81,17 @@ fn take_lines(c: Class, slab: &Slab, lines: usize) -> Option<Taken> {
     }
     let s = shape(c);
     let start = slab.cursor.load(Relaxed) as usize;
-    for k in 0..s.groups {
-        let g = if start + k < s.groups {
+    for k in 0..s.groups() {
+        let g = if start + k < s.groups() {
             start + k
         } else {
-            start + k - s.groups
+            start + k - s.groups()
         };
-        let m = eligible(slab.free_mask(c, g), s.line, false);
+        let m = eligible(slab.free_mask(c, g), s.line(), false);
         if m == 0 {
             continue;
         }
-        let line = (1u64 << s.line) - 1;
+        let line = (1u64 << s.line()) - 1;
         let (mut bits, mut left) = (0, m);
         for _ in 0..lines {
             bits |= line << left.trailing_zeros();

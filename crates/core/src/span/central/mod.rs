@@ -33,9 +33,9 @@ pub fn block_of(
 ) -> Option<(&'static Slab, usize)> {
     let s = shape(c);
     let offset = (address & (aethalloc_base::units::UNIT - 1)) as u64;
-    let x = offset * s.reciprocal as u64;
+    let x = offset * s.reciprocal() as u64;
     let i = (x >> 32) as usize;
-    (((x as u32) < s.reciprocal) && i < s.per_unit).then(|| (Slab::of_entry(c, part, state), i))
+    (((x as u32) < s.reciprocal()) && i < s.per_unit()).then(|| (Slab::of_entry(c, part, state), i))
 }
 
 /// Looks an address up in the page map.

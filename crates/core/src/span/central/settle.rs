@@ -14,6 +14,7 @@ use aethalloc_base::class::{self, Class};
 /// The holder of `slab` lets go of it (or it does not exist any more). `list`: there are free blocks worth a look;
 /// else the slab rests until a free notices some.
 #[inline(never)]
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn let_go(c: Class, slab: &'static Slab, id: u32, list: bool) {
     let release = {
         let (_held, state) = lock_slab(c, slab);
@@ -45,6 +46,7 @@ pub(super) fn stop_holding(c: Class, slab: &Slab, id: u32) {
 
 /// Lists a slab that nobody holds, or takes it out of everybody's reach if it is all free: the caller then ends it, without
 /// the lock (slab's lock held). While somebody purges it, it only gets listed: that one looks again.
+#[unsafe(link_section = ".text.unknown.later")]
 fn settle(c: Class, slab: &Slab) -> bool {
     if slab.claim.is_frozen() || !slab.all_free(c) {
         if slab.claim.state(c) != State::Listed {
@@ -56,7 +58,7 @@ fn settle(c: Class, slab: &Slab) -> bool {
     slab.claim.end();
     // Under the lock: a purge that finds the entry under it may rely on the slab.
     let unit = slab.unit.load(Relaxed) as usize;
-    for part in 0..shape(c).units {
+    for part in 0..shape(c).units() {
         entry::store(unit + part, Kind::Freed { class: c });
     }
     true
@@ -95,9 +97,10 @@ pub fn released(c: Class, slab: &'static Slab) {
 }
 
 /// Ends a slab's life: nobody can find it any more, so it is the caller's alone.
+#[unsafe(link_section = ".text.unknown.later")]
 pub fn end(c: Class, slab: &'static Slab) {
     let first = slab.unit.load(Relaxed) as usize;
-    let clean = slab.clean.iter().take(shape(c).units);
+    let clean = slab.clean.iter().take(shape(c).units());
     let clean = clean.fold(u16::MAX, |all, clean| all & clean.load(Relaxed)) == u16::MAX;
     super::of(c).slabs.fetch_sub(1, Relaxed);
     // SAFETY: nobody else refers to the descriptor; stale readers see harmless bytes.
@@ -110,7 +113,7 @@ pub fn end(c: Class, slab: &'static Slab) {
     }
     pages::give(pages::Run {
         first,
-        units: shape(c).units,
+        units: shape(c).units(),
         clean,
     });
 }
@@ -121,7 +124,7 @@ pub fn end(c: Class, slab: &'static Slab) {
 pub fn settle_swept(c: Class, slab: &'static Slab, free: usize) -> bool {
     match slab.claim.state(c) {
         State::Gone | State::Held => false,
-        State::Listed | State::Resting => free >= shape(c).worth && settle(c, slab),
+        State::Listed | State::Resting => free >= shape(c).worth() && settle(c, slab),
     }
 }
 
