@@ -32,7 +32,9 @@ pub struct Cache {
     pub id: u32,
     /// Number of the thread among all that ever had a cache (wraps after four thousand million).
     pub serial: u32,
-    turn: u32,
+    turn: u16,
+    /// Stocks to come at which no slab is looked at.
+    passed_by: u16,
     /// The thread's TLS words.
     pub tls: AtomicPtr<u8>,
     /// Bins of a busy thread.
@@ -142,8 +144,16 @@ impl Cache {
         self.owner.reservations.store(n, Relaxed);
     }
 
-    /// Remembers slab `slab` of class `c`, and tells which one it was some turns ago.
+    /// No slab is looked at this time: what was looked at last holds more than the thread frees between two stocks.
+    pub fn passes_by(&mut self) -> bool {
+        let passes = self.passed_by > 0;
+        self.passed_by = self.passed_by.saturating_sub(1);
+        passes
+    }
+
+    /// Remembers slab `slab` of class `c`, which is looked at, and tells which one it was some turns ago.
     pub fn remember(&mut self, c: Class, slab: u32) -> Option<(Class, u32)> {
+        self.passed_by = class::units(c) as u16 - 1;
         let at = self.turn as usize % REMEMBERED;
         self.turn = self.turn.wrapping_add(1);
         let place = self.remembered.get_mut(at)?;
