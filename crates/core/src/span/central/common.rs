@@ -80,14 +80,12 @@ fn take_lines(c: Class, slab: &Slab, lines: usize) -> Option<Taken> {
         return None;
     }
     let s = shape(c);
-    let start = slab.cursor.load(Relaxed) as usize;
-    for k in 0..s.groups() {
-        let g = if start + k < s.groups() {
-            start + k
-        } else {
-            start + k - s.groups()
-        };
-        let m = eligible(slab.free_mask(c, g), s.line(), false);
+    let lines_of = |g| eligible(slab.free_mask(c, g), s.line(), false);
+    // The group at hand, or from the first one on: groups that were used up before, of which blocks came back, have their pages.
+    let at = slab.cursor.load(Relaxed) as usize;
+    let start = if lines_of(at) != 0 { at } else { 0 };
+    for g in start..s.groups() {
+        let m = lines_of(g);
         if m == 0 {
             continue;
         }
