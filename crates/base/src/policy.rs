@@ -71,15 +71,33 @@ pub const fn heat(size: usize, threads: usize) -> u8 {
     }
 }
 
+/// Blocks of all classes that a thread takes, in a process with several, until the uses of cold classes of blocks above 1 KiB count half: 2 to the
+/// power of it. So such a class gets hot where it is at least one block of 500: a slab of such blocks that a thread uses seldom, up to 512 KiB, would
+/// lie mostly free, once in each thread, while a lock now and then costs little.
+pub const COOLING: u32 = 12;
+
+/// What `uses` of a cold class of blocks of `size` bytes count after so many `times` of [`COOLING`].
+pub const fn cooled(size: usize, uses: u8, times: u32) -> u8 {
+    if size <= 1024 {
+        uses
+    } else if times < 8 {
+        uses >> times
+    } else {
+        0
+    }
+}
+
 /// Blocks of all classes that a thread takes before it takes those of cold classes several at a time, in a process with `threads`. Of very
 /// many threads each may do little.
 pub const fn warmth(threads: usize) -> u64 {
     if threads <= 64 { 96 } else { u64::MAX }
 }
 
-/// How many blocks of `size` bytes, of which it used `uses`, such a thread takes at a time: at most as many as when the class gets hot.
+/// How many blocks of `size` bytes, of which it used `uses`, such a thread takes at a time: at most as many as when the class gets hot, or two of a
+/// class that may stay cold for long ([`COOLING`]).
 pub const fn cold_reservation(size: usize, uses: usize) -> usize {
-    clamp(uses, 1, first_reservation(size))
+    let most = first_reservation(size);
+    clamp(uses, 1, if most < 2 { 2 } else { most })
 }
 
 /// How many blocks of `size` bytes a thread reserves at first: few, so that a thread that does little holds little.
@@ -186,12 +204,31 @@ mod tests {
     }
 
     #[test]
+    fn of_seldom_used_classes_those_of_large_blocks_cool() {
+        assert_eq!(cooled(1024, 20, 5), 20);
+        assert_eq!(cooled(1152, 20, 0), 20);
+        assert_eq!(cooled(1152, 20, 1), 10);
+        assert_eq!(cooled(32 << 10, 255, 7), 1);
+        assert_eq!(cooled(32 << 10, 255, 8), 0);
+        assert_eq!(cooled(32 << 10, 255, u32::MAX), 0);
+        // A block of 256 makes it hot, one of 1024 does not.
+        for (of, hot) in [(256, true), (1024, false)] {
+            let mut uses = 0;
+            for _ in 0..20 {
+                uses = cooled(4096, uses, 1) + ((1 << COOLING) / of) as u8;
+            }
+            assert_eq!(uses >= heat(4096, 2), hot, "a block of {of}");
+        }
+    }
+
+    #[test]
     fn cold_classes_get_more_blocks_the_oftener_they_are_used() {
         assert_eq!(cold_reservation(16, 0), 1);
         assert_eq!(cold_reservation(16, 5), 5);
         assert_eq!(cold_reservation(16, 20), 16);
         assert_eq!(cold_reservation(512, 20), 4);
-        assert_eq!(cold_reservation(32 << 10, 20), 1);
+        assert_eq!(cold_reservation(32 << 10, 1), 1);
+        assert_eq!(cold_reservation(32 << 10, 20), 2);
         assert!(warmth(64) < 100 && warmth(65) > 1 << 40);
     }
 

@@ -35,6 +35,8 @@ pub struct Cache {
     turn: u16,
     /// Stocks to come at which no slab is looked at.
     passed_by: u16,
+    /// How often the uses of cold classes have cooled (`Cache::cool`).
+    cooled: u32,
     /// The thread's TLS words.
     pub tls: AtomicPtr<u8>,
     /// Bins of a busy thread.
@@ -163,11 +165,28 @@ impl Cache {
 
     /// One more use of class `c`: true when it has become worth taking blocks by groups.
     pub fn heats(&mut self, c: Class) -> bool {
+        let threads = owners::live();
+        let periods = (self.taken.load(Relaxed) >> policy::COOLING) as u32;
+        if periods != self.cooled && threads > 1 {
+            self.cool(periods);
+        }
         let Some(heat) = self.heat.get_mut(c) else {
             return false;
         };
         *heat = heat.saturating_add(1);
-        *heat >= policy::heat(class::size(c), owners::live())
+        *heat >= policy::heat(class::size(c), threads)
+    }
+
+    /// So many `periods` have passed since the thread began: what it used seldom is not about to get hot.
+    #[cold]
+    #[inline(never)]
+    #[unsafe(link_section = ".text.unknown.later")]
+    fn cool(&mut self, periods: u32) {
+        let times = periods.wrapping_sub(self.cooled);
+        self.cooled = periods;
+        for (c, heat) in self.heat.iter_mut().enumerate().skip(class::FIRST) {
+            *heat = policy::cooled(class::size(c), *heat, times);
+        }
     }
 }
 
