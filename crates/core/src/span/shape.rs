@@ -34,6 +34,11 @@ static SHAPES: [Shape; class::COUNT] = {
     while c < class::COUNT {
         let (size, per_unit) = (class::size(c), class::per_unit(c));
         let group = if per_unit < 64 { per_unit } else { 64 };
+        if class::units(c) > 1 {
+            // What `Slab` relies on: all state bytes in one line, rows of which a shift finds the unit, any free block worth it.
+            assert!(class::row(c) * class::units(c) <= 64 && class::row(c).is_power_of_two());
+            assert!(class::group(c) == 1 && aethalloc_base::policy::worth(group, size) == 1);
+        }
         t[c] = Shape {
             size: size as u32,
             blocks: class::blocks(c) as u32,

@@ -19,6 +19,7 @@
 
 use super::claim::Claim;
 pub use super::shape::{Shape, shape};
+use super::states;
 use crate::space::{self, meta};
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*};
 use aethalloc_base::class::{self, Class};
@@ -164,16 +165,36 @@ impl Slab {
         unsafe { s.free_at(self.group_states(c, g)) }
     }
 
+    /// Of a slab of several units: those of its state bytes that say FREE, which are one line.
+    #[inline(always)]
+    fn free_line(&self) -> u64 {
+        // SAFETY: the descriptor is whole lines long, and the states begin at one.
+        unsafe { states::free_in_line(self.states()) }
+    }
+
     /// The first group from `g` on of which the blocks that may be handed out are worth a reservation: its number, the
     /// blocks, how many they are.
     #[inline]
     pub fn next_worth(&self, c: Class, mut g: usize, single: bool) -> Option<(usize, u64, usize)> {
         let s = shape(c);
-        let stride = if s.units() > 1 { s.row() } else { 64 };
+        if g >= s.groups() {
+            return None;
+        }
+        if s.units() > 1 {
+            // One free block makes a unit worth it. No loop: how many groups it would pass is what the CPU cannot foresee.
+            let shift = s.row().trailing_zeros();
+            let free = self.free_line() >> (g << shift);
+            if free == 0 {
+                return None;
+            }
+            let skipped = free.trailing_zeros() >> shift;
+            let free = free >> (skipped << shift) & ((1 << s.row()) - 1);
+            return Some((g + skipped as usize, free, free.count_ones() as usize));
+        }
         let mut at = self.group_states(c, g);
         while g < s.groups() {
             // SAFETY: as in `free_mask`.
-            let free = unsafe { s.free_at(at) };
+            let free = unsafe { states::free_in_line(at) };
             if free != 0 {
                 let free = eligible(free, s.line(), single);
                 let n = free.count_ones() as usize;
@@ -182,7 +203,7 @@ impl Slab {
                 }
             }
             g += 1;
-            at = at.wrapping_add(stride);
+            at = at.wrapping_add(64);
         }
         None
     }
@@ -221,12 +242,19 @@ impl Slab {
     /// Every block is free.
     pub fn all_free(&self, c: Class) -> bool {
         let s = shape(c);
+        if s.units() > 1 {
+            return self.free_line().count_ones() as usize == s.blocks();
+        }
         (0..s.groups()).all(|g| self.free_mask(c, g) == s.group_mask(g))
     }
 
     /// Number of free blocks.
     pub fn free_count(&self, c: Class) -> usize {
-        (0..shape(c).groups())
+        let s = shape(c);
+        if s.units() > 1 {
+            return self.free_line().count_ones() as usize;
+        }
+        (0..s.groups())
             .map(|g| self.free_mask(c, g).count_ones() as usize)
             .sum()
     }

@@ -27,6 +27,11 @@ pub fn may_take_single(c: Class, slab: &Slab) -> bool {
 fn is_worth(c: Class, slab: &Slab, part: usize) -> bool {
     let single = may_take_single(c, slab);
     let s = shape(c);
+    if s.units() > 1 {
+        // One free block makes a unit worth it.
+        let free = slab.free_count(c);
+        return free > 0 && free * part >= s.blocks();
+    }
     let (mut all, mut most) = (0, 0);
     for g in 0..s.groups() {
         let n = eligible(slab.free_mask(c, g), s.line(), single).count_ones() as usize;
