@@ -10,7 +10,8 @@
 //!                      0       window/2  window
 //! ```
 //! *Regret*: memory that was given back is needed again within a few windows. Then the window doubles, up to
-//! [`MOST_SLOTS`]; after a long time without regret it halves again. So a program whose load comes and goes every few seconds
+//! [`MOST_SLOTS`]; after a long time without regret it halves again. What is missed too seldom to be worth the memory does not count
+//! ([`Demand::sparing`]). So a program whose load comes and goes every few seconds
 //! stops paying for it, and one that went idle is small within one window.
 
 /// Slots of the shortest window.
@@ -32,6 +33,10 @@ pub struct Demand {
     given: usize,
     given_at: u64,
     regret_at: u64,
+    /// Missed since `missed_from`, and how much of that a slot makes it regretted.
+    missed: usize,
+    missed_from: u64,
+    least: usize,
 }
 
 impl Demand {
@@ -45,7 +50,32 @@ impl Demand {
             given: 0,
             given_at: now,
             regret_at: now,
+            missed: 0,
+            missed_from: now,
+            least: 0,
         }
+    }
+
+    /// The same; what was given back is regretted only where `least` a slot are missed: else it costs less time than keeping it costs memory.
+    pub const fn sparing(now: u64, least: usize) -> Self {
+        let mut demand = Self::new(now);
+        demand.least = least;
+        demand
+    }
+
+    /// `missed` of what went back are needed at slot `now`; true: that comes too often.
+    fn regrets(&mut self, now: u64, missed: usize) -> bool {
+        if self.missed == 0 || now - self.missed_from > self.window * CALM_WINDOWS / 4 {
+            self.missed = 0;
+            self.missed_from = now;
+        }
+        self.missed = self.missed.saturating_add(missed);
+        let slots = (now - self.missed_from + LEAST_SLOTS / 2) as usize;
+        let regrets = self.missed >= self.least.saturating_mul(slots);
+        if regrets {
+            self.missed = 0;
+        }
+        regrets
     }
 
     fn place(&mut self, slot: u64) -> Option<&mut usize> {
@@ -73,7 +103,8 @@ impl Demand {
         }
         if peak > self.covered {
             let lately = now - self.given_at <= self.window * CALM_WINDOWS / 4;
-            if lately && (peak - self.covered) * 2 > self.given {
+            let missed = peak - self.covered;
+            if lately && missed * 2 > self.given && self.regrets(now, missed.min(self.given)) {
                 self.window = (self.window * 2).min(MOST_SLOTS);
             }
             self.regret_at = now;
@@ -242,6 +273,36 @@ mod tests {
         );
         let (_, later) = run(&mut d, 64, 160, load);
         assert!(later <= 200 * MIB, "and not any more: {later}");
+    }
+
+    #[test]
+    fn what_is_seldom_missed_is_not_regretted() {
+        // 8 MiB needed every fourth slot: 2 MiB a slot.
+        let load = |slot: u64| {
+            if slot.is_multiple_of(4) { 8 * MIB } else { 0 }
+        };
+        let window = |least: usize| {
+            let mut d = Demand::sparing(0, least);
+            for slot in 0..200 {
+                d.note(slot, load(slot));
+                d.gave(load(slot), 0);
+            }
+            d.window()
+        };
+        assert_eq!(window(4 * MIB), LEAST_SLOTS);
+        assert!(window(MIB) > LEAST_SLOTS);
+        assert!(window(0) > LEAST_SLOTS);
+    }
+
+    #[test]
+    fn small_swings_that_come_often_are_regretted() {
+        // 3 MiB, twice a slot.
+        let mut d = Demand::sparing(0, 4 * MIB);
+        for swing in 0..32 {
+            d.note(swing / 2, 3 * MIB);
+            d.gave(3 * MIB, 0);
+        }
+        assert!(d.window() > LEAST_SLOTS);
     }
 
     #[test]

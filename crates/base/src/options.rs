@@ -48,7 +48,7 @@ macro_rules! options {
 
 options! {
     reserve: Size = 16 << 40, 1 << 20, 16 << 40, "address space to reserve; halved until the system grants it";
-    retain: Size = 8 << 20, 0, usize::MAX, "free memory that may stay committed whatever the live size";
+    retain: Size = 2 << 20, 0, usize::MAX, "free memory that may stay committed whatever the live size";
     retain_share: Count = 10, 0, 1000, "free memory that may stay committed, in percent of live memory";
     limit: Size = 0, 0, usize::MAX, "most memory that the heap may hold, in use, free or its own; beyond it allocation fails; 0: no limit";
     limit_soft: Size = 0, 0, usize::MAX, "from this much on free memory goes back before more is taken; 0: no limit";

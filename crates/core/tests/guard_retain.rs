@@ -13,11 +13,11 @@ fn guarded_objects_count_as_live() {
     if guard::pages::size() == 0 {
         return; // no guard pages: they are ordinary large objects
     }
-    let before = pages::limit_units();
+    let before = pages::guarded_limit_units();
     let objects = common::take(200, 1 << 20);
-    let now = pages::limit_units();
+    let now = pages::guarded_limit_units();
     // A tenth of 200 MiB, but for samples, which lie elsewhere.
     assert!(now >= (19 << 20) / UNIT, "{now} units, {before} before");
     common::give_back(objects);
-    assert_eq!(pages::limit_units(), before);
+    assert_eq!(pages::guarded_limit_units(), before);
 }

@@ -258,7 +258,7 @@ fn few_units_are_kept_where_nobody_looks() {
     if !starts_as("few_units_are_kept_where_nobody_looks") {
         return;
     }
-    let most = pages::used_units() + pages::limit_units();
+    let most = pages::used_units() + pages::guarded_limit_units();
     drop(fill_and_free(96 << 20, 1000));
     let now = pages::used_units();
     // And what is in quarantine.
@@ -339,7 +339,7 @@ fn kept_runs_go_back_before_a_slab_is_refused() {
         // SAFETY: allocated above, freed once.
         unsafe { front::deallocate(p) };
     }
-    let kept = pages::limit_units().min(OF_LENGTH * (2 + 3 + 4));
+    let kept = pages::guarded_limit_units().min(OF_LENGTH * (2 + 3 + 4));
     limit_what_is_used();
     let mut held = Vec::new();
     loop {

@@ -230,6 +230,7 @@ fn of_the_last_region_a_long_run_needs_only_its_first_units() {
 #[test]
 fn memory_that_was_missed_is_kept_for_a_while() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    config::set(Key::retain, 2 << 20);
     assert!(space::ready());
     let swing = |take: usize| {
         let mut run = pages::take(take).expect("memory for a run");
@@ -289,6 +290,7 @@ fn runs_do_not_overlap_and_clean_ones_are_zero() {
 #[test]
 fn a_purge_of_everything_leaves_nothing_dirty() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    config::set(Key::retain, 1 << 30);
     assert!(space::ready());
     let runs: Vec<_> = (0..100)
         .map(|_| pages::take(1).expect("memory for a unit"))

@@ -416,7 +416,7 @@ pub fn settle() {
 #[cold]
 fn settle_kept() {
     trim_runs();
-    hardened::kept::purge_to(crate::pages::limit_units());
+    hardened::kept::purge_to(crate::pages::guarded_limit_units());
 }
 
 /// The locks of this module, outermost first.

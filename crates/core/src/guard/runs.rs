@@ -6,7 +6,7 @@
 //! # Roles
 //! The lock guards everything here.
 
-use crate::pages::limit_units;
+use crate::pages::guarded_limit_units;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering::*};
 use aethalloc_base::units::UNITS_PER_REGION;
 use aethalloc_sys::lock::Lock;
@@ -59,7 +59,7 @@ impl Runs {
     /// one only long ones go; none where it finds no place among those of its length.
     #[cold]
     pub fn longest_beyond(&self, units: usize) -> Option<(usize, usize)> {
-        let most = limit_units();
+        let most = guarded_limit_units();
         let is_long = units > SHORT;
         let longest = {
             let _held = self.lock.take();
@@ -87,7 +87,7 @@ impl Runs {
             return false;
         };
         let _held = self.lock.take();
-        if self.units.load(Relaxed) + units > limit_units() {
+        if self.units.load(Relaxed) + units > guarded_limit_units() {
             return false;
         }
         let n = count.load(Relaxed);
@@ -103,7 +103,7 @@ impl Runs {
     /// Takes out the longest as long as there are too many: `release` gets their first units and lengths.
     #[cold]
     pub fn trim(&self, release: impl Fn(usize, usize)) {
-        while self.units.load(Relaxed) > limit_units()
+        while self.units.load(Relaxed) > guarded_limit_units()
             && let Some((first, units)) = self.longest_beyond(0)
         {
             release(first, units);
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn the_run_that_was_freed_last_is_kept() {
         let runs = Runs::new();
-        let most = limit_units();
+        let most = guarded_limit_units();
         for (i, units) in (SHORT + 1..=UNITS_PER_REGION).enumerate() {
             keep(&runs, 100 * i, units);
             assert_eq!(runs.pop(units), Some(100 * i), "{units} units");
@@ -165,7 +165,7 @@ mod tests {
         for i in 0..EACH {
             keep(&runs, 3000 + i, 1);
         }
-        assert!(runs.units.load(Relaxed) <= limit_units());
+        assert!(runs.units.load(Relaxed) <= guarded_limit_units());
         assert_eq!(runs.pop(20), None, "the longest goes first");
         assert_eq!(keep(&runs, 5, 20), 1, "and finds no room");
         assert_eq!(runs.pop(1), Some(3000 + EACH - 1));
@@ -179,7 +179,7 @@ mod tests {
             assert_eq!(keep(&runs, 1000 + i, 1), 0);
         }
         // The rest of the room.
-        let room = || limit_units() - runs.units.load(Relaxed);
+        let room = || guarded_limit_units() - runs.units.load(Relaxed);
         while room() > 0 {
             let units = if room() < 8 { room() } else { 4 };
             assert_eq!(keep(&runs, 5000, units), 0);

@@ -44,7 +44,7 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 /// What was given back and needed again, where no support thread watches.
-static MISSED: Missed = Missed::new();
+static MISSED: Missed = Missed::new(UNIT);
 
 /// A fork's child: no other thread is about to give anything back.
 pub fn reset() {
@@ -172,11 +172,21 @@ pub fn shrink(run: &mut Run, units: usize) {
 
 /// Most dirty units that may stay for ever: what the frees enforce when nobody else does.
 pub fn limit_units() -> usize {
+    limit_with(1)
+}
+
+/// Most units that a safety mode keeps with their guards, of each kind: system calls made them what they are, so the floor is higher.
+pub fn guarded_limit_units() -> usize {
+    limit_with(4)
+}
+
+/// The bound on retained memory, its floor that many `times` the option's.
+fn limit_with(times: usize) -> usize {
     // Not the runs in use: many of a sparse heap's pages were given back, and what lives in them asks for little.
     let live = crate::out::bytes().min(USED.load(Relaxed) * UNIT);
     policy::retained_limit(
         live,
-        crate::config::get(Key::retain),
+        crate::config::get(Key::retain).saturating_mul(times),
         crate::config::get(Key::retain_share),
     ) / UNIT
 }

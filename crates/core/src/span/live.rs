@@ -28,7 +28,7 @@ const FALL: isize = 8 << 20;
 static PEAK: AtomicIsize = AtomicIsize::new(0);
 static HIGH: AtomicIsize = AtomicIsize::new(0);
 /// What a sweep gave back and was needed again.
-static MISSED: Missed = Missed::new();
+static MISSED: Missed = Missed::new(1);
 static SWEEPING: AtomicBool = AtomicBool::new(false);
 
 /// Bytes that a thread gathers before it changes the shared sum: it seldom changes.

@@ -17,7 +17,7 @@
 use super::super::pages;
 use crate::bell;
 use crate::clock;
-use crate::pages::{Run, give, limit_units};
+use crate::pages::{Run, give, guarded_limit_units};
 use crate::space;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use aethalloc_base::units::UNIT;
@@ -71,11 +71,11 @@ impl Kept {
     fn allowed(&self) -> usize {
         if !bell::is_served() {
             // Nobody would look for what is beyond.
-            return limit_units().min(MOST);
+            return guarded_limit_units().min(MOST);
         }
         let [this, last] = self.peaks.each_ref().map(|p| p.load(Relaxed));
         let missed = this.max(last).saturating_sub(self.used.load(Relaxed));
-        limit_units().max(missed).min(MOST)
+        guarded_limit_units().max(missed).min(MOST)
     }
 
     /// One of them, if there are more than `most`; under the lock.
@@ -136,7 +136,7 @@ pub fn trim() -> bool {
         };
         match unit {
             Some(unit) => release(unit),
-            None => return KEPT.count.load(Relaxed) > limit_units(),
+            None => return KEPT.count.load(Relaxed) > guarded_limit_units(),
         }
     }
 }
