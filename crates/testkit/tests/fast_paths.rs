@@ -14,6 +14,11 @@ const FREE: Cost = Cost {
     loads: 7,
     stores: 2,
 };
+const USABLE_SIZE: Cost = Cost {
+    instructions: 24,
+    loads: 5,
+    stores: 0,
+};
 
 fn check(name: &str, limit: Cost) -> Result<(), Missing> {
     let function = Function::disassemble(&Library::get().so, name)?
@@ -67,4 +72,9 @@ fn operators_delete() {
             .iter()
             .try_for_each(|name| check(name, FREE))
     });
+}
+
+#[test]
+fn usable_size() {
+    test_library(|| check("malloc_usable_size", USABLE_SIZE));
 }

@@ -4,8 +4,8 @@
 //! Cost target: malloc 21 instructions, 8 loads, 4 stores; free 24 instructions, 7 loads, 2 stores; no call, no locked
 //! instruction.
 
-use super::reallocate_slow;
 use super::small::{allocate_slow, deallocate_slow};
+use super::{reallocate_slow, usable_size_slow};
 use crate::space::{FAST_BASE, SIZES_AT, WIDE_MAP, WIDE_UNITS};
 use crate::span::slab::{FREE, OUT};
 use crate::sync::{AtomicU8, Ordering::*};
@@ -97,11 +97,11 @@ impl Block {
 
     /// Size of its class.
     #[inline(always)]
-    fn size(&self) -> i32 {
+    fn size(&self) -> u32 {
         // SAFETY: the table of sizes lies beside that of the reciprocals.
         unsafe {
             crate::space::pointer(self.base + SIZES_AT + self.class * 4)
-                .cast::<i32>()
+                .cast::<u32>()
                 .read()
         }
     }
@@ -112,7 +112,7 @@ impl Block {
         // ORDERING: Release, pairs with Acquire where free blocks are looked for: the last use comes before the next.
         self.state.store(FREE, Release);
         let t = tls();
-        let left = t.budget().wrapping_sub(self.size());
+        let left = t.budget().wrapping_sub(self.size() as i32);
         t.set_budget(left);
         if left < 0 {
             take_stock(ptr);
@@ -129,6 +129,20 @@ pub unsafe fn deallocate(ptr: *mut u8) {
     match Block::at(ptr.addr()) {
         Some(block) => block.end(ptr),
         None => deallocate_slow(ptr),
+    }
+}
+
+/// `malloc_usable_size`: bytes usable at `ptr` (null: 0). Servers that count their memory ask with every object. Cost target: 24
+/// instructions, 5 loads.
+///
+/// # Safety
+/// `ptr` is null or a live object.
+#[inline(always)]
+pub unsafe fn usable_size(ptr: *const u8) -> usize {
+    match Block::at(ptr.addr()) {
+        Some(block) => block.size() as usize,
+        // SAFETY: the caller's promise.
+        None => unsafe { usable_size_slow(ptr) },
     }
 }
 

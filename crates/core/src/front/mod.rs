@@ -25,7 +25,7 @@ use crate::{foreign, thread};
 use aethalloc_base::class::{self, SMALL_MAX};
 use aethalloc_base::units::{GRANULE, PAGE, UNIT};
 
-pub use fast::{allocate, allocate_or, deallocate, reallocate};
+pub use fast::{allocate, allocate_or, deallocate, reallocate, usable_size};
 pub use small::{allocate_slow, deallocate_sized_slow, deallocate_slow};
 
 /// Largest request that is zeroed by writing: memory that was just mapped is zero, and a program may touch little of it.
@@ -200,11 +200,12 @@ pub unsafe fn deallocate_sized(ptr: *mut u8, size: usize) {
     unsafe { deallocate(ptr) }
 }
 
-/// Bytes usable at `ptr` (null: 0).
+/// Bytes usable at `ptr` (null: 0), which is not plainly a block that is out.
 ///
 /// # Safety
 /// `ptr` is null or a live object.
-pub unsafe fn usable_size(ptr: *const u8) -> usize {
+#[inline(never)]
+unsafe fn usable_size_slow(ptr: *const u8) -> usize {
     if ptr.is_null() {
         return 0;
     }
