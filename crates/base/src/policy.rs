@@ -94,10 +94,10 @@ pub const fn warmth(threads: usize) -> u64 {
 }
 
 /// How many blocks of `size` bytes, of which it used `uses`, such a thread takes at a time: at most as many as when the class gets hot, or two of a
-/// class that may stay cold for long ([`COOLING`]).
+/// class that may stay cold for long ([`COOLING`]): what waits while the thread sleeps stays small.
 pub const fn cold_reservation(size: usize, uses: usize) -> usize {
     let most = first_reservation(size);
-    clamp(uses, 1, if most < 2 { 2 } else { most })
+    clamp(uses, 1, if most < 2 && size <= 8 << 10 { 2 } else { most })
 }
 
 /// How many blocks of `size` bytes a thread reserves at first: few, so that a thread that does little holds little.
@@ -228,7 +228,8 @@ mod tests {
         assert_eq!(cold_reservation(16, 20), 16);
         assert_eq!(cold_reservation(512, 20), 4);
         assert_eq!(cold_reservation(32 << 10, 1), 1);
-        assert_eq!(cold_reservation(32 << 10, 20), 2);
+        assert_eq!(cold_reservation(8 << 10, 20), 2);
+        assert_eq!(cold_reservation(10 << 10, 20), 1);
         assert!(warmth(64) < 100 && warmth(65) > 1 << 40);
     }
 

@@ -146,16 +146,19 @@ impl Cache {
         self.owner.reservations.store(n, Relaxed);
     }
 
-    /// No slab is looked at this time: what was looked at last holds more than the thread frees between two stocks.
-    pub fn passes_by(&mut self) -> bool {
+    /// The slab at hand, of class `c`, is not worth a look: it has several units, and so had one that was looked at a few stocks ago.
+    pub fn passes_by(&mut self, c: Class) -> bool {
+        let units = class::units(c) as u16;
+        if units == 1 {
+            return false;
+        }
         let passes = self.passed_by > 0;
-        self.passed_by = self.passed_by.saturating_sub(1);
+        self.passed_by = if passes { self.passed_by } else { units } - 1;
         passes
     }
 
-    /// Remembers slab `slab` of class `c`, which is looked at, and tells which one it was some turns ago.
+    /// Remembers slab `slab` of class `c`, and tells which one it was some turns ago.
     pub fn remember(&mut self, c: Class, slab: u32) -> Option<(Class, u32)> {
-        self.passed_by = class::units(c) as u16 - 1;
         let at = self.turn as usize % REMEMBERED;
         self.turn = self.turn.wrapping_add(1);
         let place = self.remembered.get_mut(at)?;
@@ -167,8 +170,9 @@ impl Cache {
     pub fn heats(&mut self, c: Class) -> bool {
         let threads = owners::live();
         let periods = (self.taken.load(Relaxed) >> policy::COOLING) as u32;
-        if periods != self.cooled && threads > 1 {
-            self.cool(periods);
+        // Fewer where blocks went back.
+        if periods > self.cooled {
+            self.cool(periods, threads);
         }
         let Some(heat) = self.heat.get_mut(c) else {
             return false;
@@ -181,9 +185,11 @@ impl Cache {
     #[cold]
     #[inline(never)]
     #[unsafe(link_section = ".text.unknown.later")]
-    fn cool(&mut self, periods: u32) {
-        let times = periods.wrapping_sub(self.cooled);
-        self.cooled = periods;
+    fn cool(&mut self, periods: u32, threads: usize) {
+        let times = periods - core::mem::replace(&mut self.cooled, periods);
+        if threads == 1 {
+            return;
+        }
         for (c, heat) in self.heat.iter_mut().enumerate().skip(class::FIRST) {
             *heat = policy::cooled(class::size(c), *heat, times);
         }

@@ -3,8 +3,8 @@
 //! A free stores one byte and tells nobody. Its thread counts the bytes, and when the budget is used up the slab at hand is
 //! looked at: listed if nobody has it in hand, released if it is all free. So is the slab of some turns ago, because blocks
 //! are often freed in the order of their addresses: by now the rest of it has been freed too. The bytes are reported to
-//! `span::live`, which has everything swept when most memory has become free. A slab of several units holds as much as is freed between
-//! several stocks: at so many nothing is looked at, so that each slab is looked at about once whatever its size.
+//! `span::live`, which has everything swept when most memory has become free. Slabs of several units are looked at seldom: a few
+//! frees of such blocks use the budget up, and the look costs more than they do. The one of some turns ago always is: what is all free goes back.
 //!
 //! Cost: ~30 instructions, and the slab's lock for a slab that is to be listed.
 
@@ -38,12 +38,7 @@ pub extern "C" fn take_stock(ptr: *mut u8) {
     }
     t.set_budget(t.full_budget());
     match &mut cache {
-        Some(cache) => {
-            cache.count_stock(freed);
-            if cache.passes_by() {
-                return cache.settle();
-            }
-        }
+        Some(cache) => cache.count_stock(freed),
         None => live::change(-freed),
     }
     // Else its slab is gone already.
@@ -55,10 +50,13 @@ pub extern "C" fn take_stock(ptr: *mut u8) {
     )) = lookup(ptr.addr())
     {
         let slab = Slab::of_entry(class, part, state);
+        let passed_by = cache.as_mut().is_some_and(|cache| cache.passes_by(class));
         let earlier = cache
             .as_mut()
             .and_then(|cache| cache.remember(class, slab.reference()));
-        central::noticed(class, slab);
+        if !passed_by {
+            central::noticed(class, slab);
+        }
         if let Some((class, slab)) = earlier {
             central::released(class, Slab::at(slab));
         }
