@@ -15,7 +15,7 @@ const MIB: f64 = 1_048_576.0;
 
 /// The figures that must not grow, and what they may seem to grow by over a whole run.
 ///
-/// `rss`: free memory within the bound of option `retain` (8 MiB) comes and goes. `active`, `metadata`: slabs are used
+/// `rss`: free memory that demand asks for comes and goes. `active`, `metadata`: slabs are used
 /// a little differently every day. `maps`: stacks of threads that the C library keeps or not. The rest is exact.
 const NOISE: &[(&str, f64)] = &[
     ("rss", 8.0 * MIB),
