@@ -125,7 +125,7 @@ fn a_bad_option_costs_one_line() {
         "aethalloc: bad value in AETHALLOC_CONF, the default stays: retain:much\n"
     );
     assert!(
-        text.lines().any(|l| l == "retain=8m") && text.lines().any(|l| l == "remap=off"),
+        text.lines().any(|l| l == "retain=2m") && text.lines().any(|l| l == "remap=off"),
         "{text}"
     );
 }
