@@ -114,7 +114,7 @@ fn memory_follows_the_live_bytes() {
     });
 }
 
-/// Without it the frees keep the bound: 8 MiB or 10 % of what is in use, and what is free between live blocks.
+/// Without it the frees keep the bound: 2 MiB or 10 % of what is in use, and what is free between live blocks.
 #[test]
 fn a_program_with_one_thread_keeps_the_bound() {
     test(|| {
